@@ -1,0 +1,96 @@
+# Holdfast: everything a developer or CI runs, by name. `make` alone lists it.
+
+GO       ?= go
+TAGS     ?= hashicorpmetrics
+PKGS     ?= ./...
+# Empty: the simulator picks a seed and prints it first. SEED=7 replays one.
+SEED     ?=
+# How often each property is tried, and how long each fuzz target runs.
+CHECKS   ?= 2000
+FUZZTIME ?= 10s
+BENCH    ?= .
+COUNT    ?= 1
+
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+BINARY   := bin/holdfast
+MODULE   := github.com/holdfast-cluster/holdfast
+
+# The tools are pinned in a module of their own, so that their graphs stay out of ours.
+TOOL     := $(GO) tool -modfile=tools/go.mod
+
+# Without a goroutine there is nothing to race: the rules test forbids `go`
+# statements in these packages, and the simulator has none by construction.
+SINGLE_THREADED := placement|scheduler|scheduler/scorer|cluster/voters|testcluster/sim|internal/tidy
+RACE_PKGS = $(shell $(GO) list -tags $(TAGS) $(PKGS) | grep -Ev '^$(MODULE)/($(SINGLE_THREADED))$$')
+
+# Test flags exist only in the packages whose tests define them, so the
+# packages are found by what their tests say.
+tests_with = $(shell grep -rlF --include='*_test.go' '$(1)' . | xargs -r -n1 dirname | sort -u)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help build dev test race sim prop e2e bench fuzz golden tidy lint fmt fmt-check check clean
+
+help: ## list the targets
+	@echo "usage: make TARGET [VARIABLE=value]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/holdfast
+	$(GO) build -tags $(TAGS) -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./cmd/holdfast
+
+dev: build ## build, then run a cluster of three on this machine
+	./$(BINARY) dev
+
+test: ## run all tests: unit, bubble, simulator, rules of the house
+	$(GO) test -tags $(TAGS) -timeout 10m $(PKGS)
+
+race: ## run the tests of everything concurrent under the race detector
+	$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(RACE_PKGS)
+
+sim: ## run the simulator; SEED=n replays one run
+	HOLDFAST_SEED=$(SEED) $(GO) test -tags $(TAGS) -count=$(COUNT) -v -run Sim ./testcluster/sim/...
+
+prop: ## try each property CHECKS times (default 2000)
+	$(GO) test -tags $(TAGS) -count=$(COUNT) -timeout 30m $(call tests_with,pgregory.net/rapid) -rapid.checks=$(CHECKS)
+
+e2e: build ## run the built binary through real failures (real sockets, real kills)
+	HOLDFAST_BIN=$(CURDIR)/$(BINARY) $(GO) test -tags $(TAGS),e2e -count=1 -timeout 15m ./e2e/...
+
+bench: ## run the benchmarks; BENCH=regexp, PKGS=./fsm/...
+	$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) -timeout 30m $(PKGS)
+
+fuzz: ## run each fuzz target for FUZZTIME (default 10s)
+	@set -e; for pkg in $(call tests_with,(f *testing.F)); do \
+		for target in $$($(GO) test -tags $(TAGS) -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+golden: ## write the golden files anew; read the diff before you commit it
+	@set -e; for pkg in $(call tests_with,flag.Bool("update")); do \
+		$(GO) test -tags $(TAGS) -count=1 $$pkg -update; \
+	done
+	@set -e; for pkg in $(call tests_with,cockroachdb/datadriven); do \
+		$(GO) test -tags $(TAGS) -count=1 $$pkg -rewrite; \
+	done
+	@git --no-pager diff --stat
+
+tidy: ## check the rules of the house: imports, purity, budgets
+	$(GO) test -tags $(TAGS) -count=1 ./internal/tidy
+
+lint: ## run the linters of .golangci.yml
+	$(TOOL) golangci-lint run ./...
+
+fmt: ## format all Go files
+	$(TOOL) gofumpt -modpath $(MODULE) -w .
+
+fmt-check: ## say which Go files are not formatted
+	@bad=$$($(TOOL) gofumpt -modpath $(MODULE) -l .) || exit 1; \
+	if [ -n "$$bad" ]; then echo "not formatted (make fmt):"; echo "$$bad"; exit 1; fi
+
+check: fmt-check lint tidy race e2e ## what CI runs
+
+clean: ## remove what building and testing left behind
+	rm -rf bin coverage .dev

@@ -1,0 +1,114 @@
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Label is one key with its value.
+type Label struct{ Key, Value string }
+
+// Labels is sorted by key and has each key once. Build it with [LabelsOf].
+type Labels []Label
+
+// Limits of labels and of the expressions over them.
+const (
+	LabelsMax      = 64
+	LabelLengthMax = 256
+	ExpressionsMax = 32
+)
+
+// LabelsOf returns the labels of a map in canonical order.
+func LabelsOf(m map[string]string) (Labels, error) {
+	if len(m) > LabelsMax {
+		return nil, fmt.Errorf("%d labels given: at most %d are allowed", len(m), LabelsMax)
+	}
+	var labels Labels
+	for _, k := range sortedKeys(m) {
+		v := m[k]
+		if err := checkID("label key", k, LabelLengthMax); err != nil {
+			return nil, err
+		}
+		if len(v) > LabelLengthMax || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return nil, fmt.Errorf("label %s: its value must have at most %d characters and no control character", k, LabelLengthMax)
+		}
+		labels = append(labels, Label{k, v})
+	}
+	return labels, nil
+}
+
+// sortedKeys is the one place in the pure packages that walks a map.
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Get returns the value of key, and whether it is there.
+func (l Labels) Get(key string) (string, bool) {
+	i, ok := slices.BinarySearchFunc(l, key, func(a Label, k string) int { return cmp.Compare(a.Key, k) })
+	if !ok {
+		return "", false
+	}
+	return l[i].Value, true
+}
+
+// Map returns the labels as a new map, never nil.
+func (l Labels) Map() map[string]string {
+	m := make(map[string]string, len(l))
+	for _, x := range l {
+		m[x.Key] = x.Value
+	}
+	return m
+}
+
+// CheckExpression tells whether expr is a label expression: "key" (present),
+// "!key" (absent), "key=value" or "key!=value". The key "zone" stands for the
+// node's zone and "node" for its id.
+func CheckExpression(expr string) error {
+	key, _, _, _ := splitExpression(expr)
+	if err := checkID("label key", key, LabelLengthMax); err != nil {
+		return fmt.Errorf("expression %q: %w", expr, err)
+	}
+	return nil
+}
+
+// splitExpression cuts expr into its key, its value, whether it compares
+// with a value at all, and whether it is negated.
+func splitExpression(expr string) (key, value string, compares, negated bool) {
+	if k, v, ok := strings.Cut(expr, "!="); ok {
+		return k, v, true, true
+	}
+	if k, v, ok := strings.Cut(expr, "="); ok {
+		return k, v, true, false
+	}
+	if k, ok := strings.CutPrefix(expr, "!"); ok {
+		return k, "", false, true
+	}
+	return expr, "", false, false
+}
+
+// Matches tells whether the node satisfies a label expression (see
+// [CheckExpression] for the forms).
+func (n *Node) Matches(expr string) bool {
+	key, want, compares, negated := splitExpression(expr)
+	var got string
+	var ok bool
+	switch key {
+	case "zone":
+		got, ok = n.Zone, n.Zone != ""
+	case "node":
+		got, ok = string(n.ID), true
+	default:
+		got, ok = n.Labels.Get(key)
+	}
+	if compares {
+		ok = ok && got == want
+	}
+	return ok != negated
+}

@@ -1,0 +1,216 @@
+package placement
+
+import "fmt"
+
+// Live tells whether h is a live copy of c (rule S2): ready, not lost,
+// confirmed by its node's present incarnation, with the current content, on a
+// node that is reachable in the state.
+func (v *View) Live(c *Chain, h *Holder) bool {
+	if h.Phase != Ready || h.Lost || h.Unconfirmed || h.SHA256 != c.SHA256() {
+		return false
+	}
+	n := v.Node(h.Node)
+	return n != nil && n.State == NodeAlive
+}
+
+// LiveCount returns the number of live copies of c.
+func (v *View) LiveCount(c *Chain) int {
+	live := 0
+	for i := range c.Holders {
+		if v.Live(c, &c.Holders[i]) {
+			live++
+		}
+	}
+	return live
+}
+
+// PullingCount returns how many holders are pulling and not marked lost.
+func (v *View) PullingCount(c *Chain) int {
+	n := 0
+	for i := range c.Holders {
+		if h := &c.Holders[i]; h.Phase == Pulling && !h.Lost {
+			n++
+		}
+	}
+	return n
+}
+
+// Missing returns how many copies c lacks: desired less the pulling and ready
+// holders that are not marked lost, a move's victim not counted (rules S2 and
+// S8). Suspect and unconfirmed holders count: nothing is assigned in their
+// place before they are lost. It is negative while there are too many.
+func (v *View) Missing(c *Chain) int {
+	victim := NodeID("")
+	if m := c.Rebalance(); m != nil && (m.Phase == MoveWaiting || m.Phase == MovePulling) {
+		victim = m.From
+	}
+	missing := c.Spec.Desired
+	for i := range c.Holders {
+		h := &c.Holders[i]
+		if h.Phase != Dropping && !h.Lost && h.Node != victim {
+			missing--
+		}
+	}
+	return missing
+}
+
+// MinReady returns how many live copies a voluntary drop of c must leave
+// (invariant min-ready): the spec's number, or desired for place-first and
+// desired−1 but at least 1 for evict-first; with content never less than its
+// write copies.
+func (v *View) MinReady(c *Chain, mode SwapMode) int {
+	n := c.Spec.MinReady
+	if n == 0 {
+		n = c.Spec.Desired
+		if mode == EvictFirst {
+			n = max(c.Spec.Desired-1, 1)
+		}
+	}
+	if c.Content != nil {
+		n = max(n, v.Config.WriteCopiesFor(&c.Spec))
+	}
+	return n
+}
+
+// MayDrop tells whether the holder on node may be dropped voluntarily: what
+// remains must keep never-last and min-ready. A copy that is not live may go
+// whenever enough live ones remain.
+func (v *View) MayDrop(c *Chain, node NodeID, mode SwapMode) Verdict {
+	left := v.LiveCount(c)
+	if h := c.Holder(node); h != nil && v.Live(c, h) {
+		left--
+	}
+	if left < 1 {
+		return Refuse(LastCopy, "chain %s would be left without a live copy", c.ID)
+	}
+	if want := v.MinReady(c, mode); left < want {
+		return Refuse(BelowMinReady, "chain %s would be left with %d live copies, min_ready is %d", c.ID, left, want)
+	}
+	return Verdict{}
+}
+
+// EligibleHolder tells whether node may go on holding c, by committed state
+// only (so that Apply can check it): it must be there and satisfy the chain's
+// required expressions. A cordoned node may; a draining one is the drain
+// arm's business.
+func (v *View) EligibleHolder(c *Chain, node NodeID) (reason string, ok bool) {
+	n := v.Node(node)
+	if n == nil {
+		return "the node is not a member", false
+	}
+	for _, expr := range c.Spec.Require {
+		if !n.Matches(expr) {
+			return fmt.Sprintf("the node does not satisfy %q", expr), false
+		}
+	}
+	return "", true
+}
+
+// EligibleTarget tells whether node may be given a copy of c: alive, able,
+// eligible, satisfying the chain, not holding it in any phase, not backed off
+// and with room for the bytes (rule S10).
+func (v *View) EligibleTarget(c *Chain, node NodeID) Verdict {
+	n := v.Node(node)
+	switch {
+	case n == nil:
+		return Refuse(UnknownNode, "node %s is not a member", node)
+	case c.Holder(node) != nil:
+		return Refuse(AlreadyHolder, "node %s already holds chain %s (%s)", node, c.ID, c.Holder(node).Phase)
+	case n.State != NodeAlive:
+		return Refuse(IneligibleTarget, "node %s is %s", node, n.State)
+	case n.Eligibility != Eligible:
+		return Refuse(IneligibleTarget, "node %s is %s", node, n.Eligibility)
+	case !n.Inventoried:
+		return Refuse(IneligibleTarget, "node %s has not reported its inventory yet", node)
+	case n.Weight == 0:
+		return Refuse(IneligibleTarget, "node %s has weight 0", node)
+	case n.NoSpace:
+		return Refuse(IneligibleTarget, "node %s has reached its disk reserve", node)
+	case c.BackedOff(node, v.Now):
+		return Refuse(Cooling, "node %s failed for chain %s a while ago", node, c.ID)
+	}
+	if why, ok := v.EligibleHolder(c, node); !ok {
+		return Refuse(IneligibleTarget, "node %s: %s", node, why)
+	}
+	u := v.Usage(node)
+	if n.CapacityBytes > 0 && u.UsedBytes+u.ReservedBytes+c.SizeBytes() > n.CapacityBytes {
+		return Refuse(OverCapacity, "node %s has %d of %d bytes used or reserved, the copy takes %d", node, u.UsedBytes+u.ReservedBytes, n.CapacityBytes, c.SizeBytes())
+	}
+	return Verdict{}
+}
+
+// CoolingUntil returns the cluster time until which balance leaves c alone,
+// or [Never]. Exactly at that time it is eligible again.
+func (v *View) CoolingUntil(c *Chain) Time {
+	return c.LastRebalance.Add(v.Config.CooldownFor(&c.Spec))
+}
+
+// Budget tells whether one more move of that cause from and to those nodes
+// fits the budgets (design section 4). from is "" for a repair.
+func (v *View) Budget(cause Cause, from, to NodeID) Verdict {
+	cfg, open := v.Config, v.OpenMoves
+	switch {
+	case open.Total >= cfg.MovesMax:
+		return Refuse(BudgetCluster, "%d moves are open, moves_max is %d", open.Total, cfg.MovesMax)
+	case cause == CauseBalance && open.Balance >= cfg.BalanceMovesMax:
+		return Refuse(BudgetCluster, "%d balance moves are open, balance_moves_max is %d", open.Balance, cfg.BalanceMovesMax)
+	case cause == CauseDrain && open.Drain >= cfg.DrainMovesMax:
+		return Refuse(BudgetCluster, "%d drain moves are open, drain_moves_max is %d", open.Drain, cfg.DrainMovesMax)
+	}
+	in := v.Usage(to)
+	if from == "" {
+		if in.RepairsIn >= cfg.RepairMovesInMax {
+			return Refuse(BudgetNode, "node %s has %d open repairs in, repair_moves_in_max is %d", to, in.RepairsIn, cfg.RepairMovesInMax)
+		}
+		return Verdict{}
+	}
+	if in.MovesIn >= cfg.NodeMovesInMax {
+		return Refuse(BudgetNode, "node %s has %d open moves in, node_moves_in_max is %d", to, in.MovesIn, cfg.NodeMovesInMax)
+	}
+	if out := v.Usage(from).MovesOut; out >= cfg.NodeMovesOutMax {
+		return Refuse(BudgetNode, "node %s has %d open moves out, node_moves_out_max is %d", from, out, cfg.NodeMovesOutMax)
+	}
+	return Verdict{}
+}
+
+// Health is how a chain is doing.
+type Health string
+
+// Healths of a chain, the worst that applies first.
+const (
+	HealthUnavailable Health = "unavailable" // no live copy
+	HealthQuarantined Health = "quarantined" // its targets failed again and again
+	HealthUnplaceable Health = "unplaceable" // copies are missing and no node may take one
+	HealthUnder       Health = "under"       // fewer live copies than desired
+	HealthOver        Health = "over"        // more live copies than desired
+	HealthHealthy     Health = "healthy"
+)
+
+// HealthOf returns how c is doing.
+func (v *View) HealthOf(c *Chain) Health {
+	live := v.LiveCount(c)
+	switch {
+	case live == 0:
+		return HealthUnavailable
+	case c.Quarantined(v.Now):
+		return HealthQuarantined
+	case live == c.Spec.Desired:
+		return HealthHealthy
+	case live > c.Spec.Desired:
+		return HealthOver
+	}
+	if v.Missing(c) > 0 && !v.anyTarget(c) {
+		return HealthUnplaceable
+	}
+	return HealthUnder
+}
+
+func (v *View) anyTarget(c *Chain) bool {
+	found := false
+	v.Nodes.Ascend("", func(id NodeID, _ *Node) bool {
+		code := v.EligibleTarget(c, id).Code
+		found = code == Accepted || code == Cooling
+		return !found
+	})
+	return found
+}

@@ -1,0 +1,129 @@
+package placement
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Table is an immutable map in key order.
+type Table[K cmp.Ordered, V any] interface {
+	Get(key K) (V, bool)
+	Len() int
+	// Ascend calls visit for each key ≥ pivot in order until it returns false.
+	Ascend(pivot K, visit func(K, V) bool)
+}
+
+// Freeze stops the opening of moves, except forced ones.
+type Freeze struct {
+	Reason string
+	Actor  string
+	Since  Time
+	Until  Time // Never = until thawed
+}
+
+// RepairPause is repair held back because too much vanished at once (rule S12).
+type RepairPause struct {
+	Since Time
+	Until Time
+	Nodes []NodeID // the nodes whose loss began it; half of them back end it
+}
+
+// HeldKey is a key of [View.Held]: one holder, by node first.
+type HeldKey = string
+
+// HeldKeyOf returns the key of the holder of chain on node. Keys of one node
+// are adjacent and in chain order; HeldKeyOf(node, "") is before all of them.
+func HeldKeyOf(node NodeID, chain ChainID) HeldKey {
+	return string(node) + "\x00" + string(chain)
+}
+
+// View is the replicated state at one revision, as far as placement is
+// concerned. It is immutable and cheap to take.
+type View struct {
+	ClusterID    string
+	ClusterName  string
+	Lineage      string
+	FeatureLevel int
+	Revision     Revision
+	Index        uint64 // the last raft index applied
+	Term         uint64 // the term of that entry
+	Now          Time   // cluster time of the last entry
+
+	Config           Config
+	ConfigGeneration Generation // changes with the configuration and with freeze and thaw
+	Freeze           *Freeze
+	RepairPause      *RepairPause
+	RestoreGuard     []NodeID // nodes whose inventory a restore still waits for; nil = no guard
+	Forced           []Forced // in the order in which they were queued
+	OpenMoves        OpenMoves
+
+	Chains Table[ChainID, *Chain]
+	Nodes  Table[NodeID, *Node]
+	Usages Table[NodeID, Usage]
+	Held   Table[HeldKey, ChainID]
+}
+
+// Node returns the node, or nil.
+func (v *View) Node(id NodeID) *Node {
+	n, _ := v.Nodes.Get(id)
+	return n
+}
+
+// Chain returns the chain, or nil.
+func (v *View) Chain(id ChainID) *Chain {
+	c, _ := v.Chains.Get(id)
+	return c
+}
+
+// Usage returns what the state's assignments add up to on a node.
+func (v *View) Usage(id NodeID) Usage {
+	u, _ := v.Usages.Get(id)
+	return u
+}
+
+// ChainsOn calls visit for each chain with a holder on node, in id order,
+// until it returns false.
+func (v *View) ChainsOn(node NodeID, visit func(*Chain, *Holder) bool) {
+	v.Held.Ascend(HeldKeyOf(node, ""), func(key HeldKey, id ChainID) bool {
+		if key != HeldKeyOf(node, id) {
+			return false
+		}
+		c := v.Chain(id)
+		return visit(c, c.Holder(node))
+	})
+}
+
+// sortedTable is a Table over a sorted slice.
+type sortedTable[K cmp.Ordered, V any] struct {
+	keys   []K
+	values []V
+}
+
+// TableOf returns an immutable table with the contents of m.
+func TableOf[K cmp.Ordered, V any](m map[K]V) Table[K, V] {
+	t := sortedTable[K, V]{keys: sortedKeys(m)}
+	for _, k := range t.keys {
+		t.values = append(t.values, m[k])
+	}
+	return t
+}
+
+func (t sortedTable[K, V]) Get(key K) (V, bool) {
+	i, ok := slices.BinarySearch(t.keys, key)
+	if !ok {
+		var none V
+		return none, false
+	}
+	return t.values[i], true
+}
+
+func (t sortedTable[K, V]) Len() int { return len(t.keys) }
+
+func (t sortedTable[K, V]) Ascend(pivot K, visit func(K, V) bool) {
+	i, _ := slices.BinarySearch(t.keys, pivot)
+	for ; i < len(t.keys); i++ {
+		if !visit(t.keys[i], t.values[i]) {
+			return
+		}
+	}
+}

@@ -1,0 +1,28 @@
+//go:build unix
+
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// lockDir takes the directory for this process. The lock goes with the
+// process, however it dies.
+func lockDir(dir, file string) (*os.File, error) {
+	lock, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the lock of data directory %s: %w", dir, err)
+	}
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return lock, nil
+	}
+	lock.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("data directory %s is in use by another process: %w", dir, ErrInUse)
+	}
+	return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
+}

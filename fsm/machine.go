@@ -1,0 +1,115 @@
+package fsm
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/tidwall/btree"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// Level is the highest feature level that this build understands (rule S19).
+const Level = 1
+
+// ErrFatal wraps the errors after which a node must stop before it applies
+// anything: an entry or snapshot of a level, kind or field that this build
+// does not know, or bytes that are damaged.
+var ErrFatal = errors.New("the replicated state cannot go on")
+
+// Machine holds the replicated state. Build it with [New].
+type Machine struct {
+	s    *state
+	view atomic.Pointer[View]
+}
+
+// New returns a machine with the empty state that precedes Genesis.
+func New() *Machine {
+	m := &Machine{s: newState()}
+	m.publish(nil)
+	return m
+}
+
+// View returns the state as of the last applied entry. It never blocks.
+func (m *Machine) View() *View { return m.view.Load() }
+
+// publish makes the present state visible and wakes who waits for it.
+func (m *Machine) publish(before *View) {
+	m.view.Store(m.s.freeze())
+	if before != nil {
+		close(before.next)
+	}
+}
+
+// View is the whole replicated state at one index: what placement needs, and
+// what only readers do. It is immutable.
+type View struct {
+	placement.View
+
+	decisions  *btree.Map[placement.Revision, *placement.Record]
+	changes    *btree.Map[placement.Revision, Change]
+	strays     *btree.Map[string, Stray]
+	tombstones *btree.Map[placement.ChainID, Tombstone]
+	requests   *btree.Map[string, request]
+	nodesByID  *btree.Map[placement.NodeID, nodeState]
+	chainCount int
+	changesCut placement.Revision
+	next       chan struct{}
+}
+
+// Next is closed when a newer view is there.
+func (v *View) Next() <-chan struct{} { return v.next }
+
+// ChangedSince calls visit with each change after revision since, oldest
+// first, until it returns false. It answers false when since is older than
+// the kept changes: the caller must list anew.
+func (v *View) ChangedSince(since placement.Revision, visit func(Change) bool) bool {
+	if since < v.changesCut || since > v.Revision {
+		return false
+	}
+	v.changes.Ascend(since+1, func(_ placement.Revision, c Change) bool { return visit(c) })
+	return true
+}
+
+// Decisions calls visit with the records of the history before the revision
+// (0 = all), newest first, until it returns false.
+func (v *View) Decisions(before placement.Revision, visit func(*placement.Record) bool) {
+	if before == 0 {
+		before = ^placement.Revision(0)
+	}
+	v.decisions.Descend(before-1, func(_ placement.Revision, r *placement.Record) bool { return visit(r) })
+}
+
+// Decision returns the record at a revision, or nil.
+func (v *View) Decision(at placement.Revision) *placement.Record {
+	r, _ := v.decisions.Get(at)
+	return r
+}
+
+// Strays calls visit with each copy that node holds and the state does not
+// list, in chain order, until it returns false.
+func (v *View) Strays(node placement.NodeID, visit func(Stray) bool) {
+	prefix := placement.HeldKeyOf(node, "")
+	v.strays.Ascend(prefix, func(_ string, s Stray) bool { return s.Node == node && visit(s) })
+}
+
+// OrphanCount returns how many copies of unknown chains the nodes hold.
+func (v *View) OrphanCount() int {
+	n := 0
+	v.strays.Scan(func(_ string, s Stray) bool {
+		if s.Verdict == CopyOrphan {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// Tombstone returns the tombstone of a deleted chain, and whether there is one.
+func (v *View) Tombstone(id placement.ChainID) (Tombstone, bool) { return v.tombstones.Get(id) }
+
+// TombstoneCount returns how many deleted chains are remembered.
+func (v *View) TombstoneCount() int { return v.tombstones.Len() }
+
+// RequestCount returns how many answers are remembered (rule S20).
+func (v *View) RequestCount() int { return v.requests.Len() }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -107,8 +108,8 @@ func encodeRPCAnswer(body []byte, err error) []byte {
 	if !ok {
 		re = &RPCError{RPCCodeFailed, err.Error()}
 	}
-	code, detail := oneLine(re.Code), re.Detail
-	detail = detail[:min(len(detail), rpcDetailMax)]
+	code := oneLine(re.Code)
+	detail := strings.ToValidUTF8(re.Detail[:min(len(re.Detail), rpcDetailMax)], "")
 	b := append([]byte{rpcError}, byte(len(code)))
 	b = append(b, code...)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(detail)))

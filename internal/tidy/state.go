@@ -22,7 +22,7 @@ func (c *checker) checkGoroutines(p *goPackage, f *goFile) {
 }
 
 // checkState finds init functions and package variables that can change.
-func (c *checker) checkState(p *goPackage, f *goFile) {
+func (c *checker) checkState(f *goFile) {
 	for _, decl := range f.ast.Decls {
 		switch d := decl.(type) {
 		case *ast.FuncDecl:

@@ -73,7 +73,7 @@ func Check(root string, rules Rules) ([]Violation, error) {
 				continue
 			}
 			c.checkGoroutines(p, f)
-			c.checkState(p, f)
+			c.checkState(f)
 			c.checkSizes(p, f)
 			c.checkDocs(f)
 		}

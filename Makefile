@@ -23,6 +23,9 @@ TOOL     := $(GO) tool -modfile=tools/go.mod
 SINGLE_THREADED := placement|scheduler|scheduler/scorer|cluster/voters|testcluster/sim|internal/tidy
 RACE_PKGS = $(shell $(GO) list -tags $(TAGS) $(PKGS) | grep -Ev '^$(MODULE)/($(SINGLE_THREADED))$$')
 
+# A package list of no package would make `go test` fall back on the root.
+some = $(or $(strip $(1)),$(error no package has such tests))
+
 # Test flags exist only in the packages whose tests define them, so the
 # packages are found by what their tests say.
 tests_with = $(shell grep -rlF --include='*_test.go' '$(1)' . | xargs -r -n1 dirname | sort -u)
@@ -46,13 +49,13 @@ test: ## run all tests: unit, bubble, simulator, rules of the house
 	$(GO) test -tags $(TAGS) -timeout 10m $(PKGS)
 
 race: ## run the tests of everything concurrent under the race detector
-	$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(RACE_PKGS)
+	$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(call some,$(RACE_PKGS))
 
 sim: ## run the simulator; SEED=n replays one run
 	HOLDFAST_SEED=$(SEED) $(GO) test -tags $(TAGS) -count=$(COUNT) -v -run Sim ./testcluster/sim/...
 
 prop: ## try each property CHECKS times (default 2000)
-	$(GO) test -tags $(TAGS) -count=$(COUNT) -timeout 30m $(call tests_with,pgregory.net/rapid) -rapid.checks=$(CHECKS)
+	$(GO) test -tags $(TAGS) -count=$(COUNT) -timeout 30m $(call some,$(call tests_with,pgregory.net/rapid)) -rapid.checks=$(CHECKS)
 
 e2e: build ## run the built binary through real failures (real sockets, real kills)
 	HOLDFAST_BIN=$(CURDIR)/$(BINARY) $(GO) test -tags $(TAGS),e2e -count=1 -timeout 15m ./e2e/...
@@ -61,7 +64,7 @@ bench: ## run the benchmarks; BENCH=regexp, PKGS=./fsm/...
 	$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) -timeout 30m $(PKGS)
 
 fuzz: ## run each fuzz target for FUZZTIME (default 10s)
-	@set -e; for pkg in $(call tests_with,(f *testing.F)); do \
+	@set -e; for pkg in $(call tests_with,*testing.F); do \
 		for target in $$($(GO) test -tags $(TAGS) -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \
 			$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \

@@ -58,7 +58,11 @@ prop: ## try each property CHECKS times (default 2000)
 	$(GO) test -tags $(TAGS) -count=$(COUNT) -timeout 30m $(call some,$(call tests_with,pgregory.net/rapid)) -rapid.checks=$(CHECKS)
 
 e2e: build ## run the built binary through real failures (real sockets, real kills)
+ifneq ($(wildcard e2e),)
 	HOLDFAST_BIN=$(CURDIR)/$(BINARY) $(GO) test -tags $(TAGS),e2e -count=1 -timeout 15m ./e2e/...
+else
+	@echo "e2e: this tree has no end-to-end tests"
+endif
 
 bench: ## run the benchmarks; BENCH=regexp, PKGS=./fsm/...
 	$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) -timeout 30m $(PKGS)

@@ -1,0 +1,203 @@
+package logstore
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// cacheEntries is how many recent entries stay in memory.
+const cacheEntries = 512
+
+// watchSteps is how often a waiting writer looks at its limit. A process that
+// was stopped for an hour loses one step of it, not all.
+const watchSteps = 20
+
+// write runs do and waits for it, at most the limit. Its first failure is the
+// store's.
+func (s *Store) write(what string, do func() error) error {
+	if err := s.begin(); err != nil {
+		return err
+	}
+	started := time.Now()
+	done := make(chan error, 1)
+	go func() { // ends with the write; Close minds one that outlasts its limit
+		defer s.end()
+		done <- s.perform(what, do)
+	}()
+	err, ended := wait(done, time.Duration(s.limit.Load()))
+	s.worst.add(started, time.Now())
+	if !ended {
+		return s.fail(what, fmt.Errorf("no answer from the disk for %v", time.Duration(s.limit.Load())))
+	}
+	if err != nil {
+		return s.fail(what, err)
+	}
+	return nil
+}
+
+func (s *Store) perform(what string, do func() error) error {
+	if s.gate != nil {
+		if err := s.gate(what); err != nil {
+			return err
+		}
+	}
+	return do()
+}
+
+// wait returns what comes from done; ended is false if nothing did in time.
+func wait(done <-chan error, limit time.Duration) (err error, ended bool) {
+	step := max(limit/watchSteps, 1)
+	timer := time.NewTimer(step)
+	defer timer.Stop()
+	for range watchSteps {
+		select {
+		case err := <-done:
+			return err, true
+		case <-timer.C:
+			timer.Reset(step)
+		}
+	}
+	select {
+	case err := <-done:
+		return err, true
+	default:
+		return nil, false
+	}
+}
+
+func (s *Store) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	if s.closing {
+		return errors.New("raft log is closed")
+	}
+	s.writers++
+	return nil
+}
+
+func (s *Store) end() {
+	s.mu.Lock()
+	s.writers--
+	last := s.closing && s.writers == 0
+	s.mu.Unlock()
+	if last {
+		s.disk.Close()
+	}
+}
+
+// fail latches the first failure and returns it.
+func (s *Store) fail(what string, cause error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = fmt.Errorf("raft log %s: %s: %w; the node stops, because a log that may be incomplete must not be used: check the disk, then start the node again", s.path, what, cause)
+		close(s.failed)
+	}
+	return s.err
+}
+
+// Guard runs f, which makes a raft node on the view of ForRaft, on a goroutine
+// of its own, and returns its error; if the store fails meanwhile, the store's;
+// if raft panics, because an entry is missing for one, that.
+func (s *Store) Guard(f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		var err error
+		returned := false
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("raft cannot start from %s: %v", s.path, p)
+			} else if !returned {
+				err = s.Err()
+			}
+			result <- err
+		}()
+		err = f()
+		returned = true
+	}()
+	return <-result
+}
+
+// raftView is the store as raft gets it: with a cache, and ending the
+// goroutine that meets a failed store where raft would panic.
+type raftView struct {
+	*Store
+	cache *raft.LogCache
+}
+
+// ForRaft returns what raft.NewRaft, and nothing else, is given. Call NewRaft
+// within Guard.
+func (s *Store) ForRaft() (raft.LogStore, raft.StableStore) {
+	cache, err := raft.NewLogCache(cacheEntries, s)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	view := &raftView{Store: s, cache: cache}
+	return view, view
+}
+
+func (v *raftView) GetLog(index uint64, entry *raft.Log) error {
+	v.stopIfFailed() // the cache would still answer
+	err := v.cache.GetLog(index, entry)
+	v.stopIfFailed()
+	return err
+}
+
+func (v *raftView) StoreLog(entry *raft.Log) error { return v.cache.StoreLog(entry) }
+
+func (v *raftView) StoreLogs(entries []*raft.Log) error { return v.cache.StoreLogs(entries) }
+
+func (v *raftView) DeleteRange(min, max uint64) error { return v.cache.DeleteRange(min, max) }
+
+func (v *raftView) SetUint64(key []byte, value uint64) error {
+	err := v.Store.SetUint64(key, value)
+	v.stopIfFailed()
+	return err
+}
+
+func (v *raftView) stopIfFailed() {
+	if v.Err() != nil {
+		runtime.Goexit()
+	}
+}
+
+// worst is the longest duration within the present and the last minute.
+type worst struct {
+	mu       sync.Mutex
+	minute   time.Time // when the present one began
+	now, old time.Duration
+}
+
+func (w *worst) add(from, to time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turn(to)
+	w.now = max(w.now, to.Sub(from))
+}
+
+func (w *worst) get(at time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turn(at)
+	return max(w.now, w.old)
+}
+
+func (w *worst) turn(at time.Time) {
+	age := at.Sub(w.minute)
+	if age < time.Minute {
+		return
+	}
+	w.old = 0
+	if age < 2*time.Minute {
+		w.old = w.now
+	}
+	w.minute, w.now = at, 0
+}

@@ -1,0 +1,96 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// examineBalance moves the worst copy of c to a node that is better by more
+// than the gap, if the worst is below the floor (design section 4).
+func (p *pass) examineBalance(c *placement.Chain) {
+	if !p.mayBalance(c) {
+		return
+	}
+	victim, from := p.lowest(c)
+	floor, gap := p.view.Config.FloorFor(&c.Spec), p.view.Config.GapFor(&c.Spec)
+	if !p.gate(GateScored, victim != "", scoredWords) ||
+		!p.gate(GateFloor, from < floor, func() words { return floorWords(victim, from, floor) }) {
+		return
+	}
+	verdict := p.view.Budget(placement.CauseBalance, victim, "")
+	if !p.gate(GateBudget, verdict.OK(), func() words { return budgetWords(verdict) }) {
+		return
+	}
+	w := want{cause: placement.CauseBalance, from: victim}
+	to, score, ok := p.better(c, w, from+gap)
+	if !p.gate(GateTarget, ok, func() words { return p.targetWords(c, w) }) {
+		p.wakeBackoffs(c)
+		return
+	}
+	if !p.gate(GateGap, score-from > gap, func() words { return gapWords(to, score, from, gap) }) {
+		p.wakeBackoffs(c)
+		return
+	}
+	p.decide(c, placement.Decision{
+		Kind: placement.KindOpenMove, Cause: placement.CauseBalance, From: victim, To: to,
+		Source: p.source(c, victim), Mode: p.modeFor(c, victim), ScoreFrom: from, ScoreTo: score,
+		Reason: placement.Reason{Name: placement.ReasonBelowFloor, Detail: fmt.Sprintf("node %s scores %v%s, below the floor %v; node %s would score %v",
+			victim, from, p.limiting(c, victim), floor, to, score)},
+	})
+}
+
+// mayBalance tells whether balance may touch c now.
+func (p *pass) mayBalance(c *placement.Chain) bool {
+	live, missing := p.view.LiveCount(c), p.view.Missing(c)
+	drain, constraint := p.leavers(c)
+	return p.gate(GatePinned, c.Spec.Policy != placement.PolicyPinned, pinnedWords) &&
+		p.gate(GateMove, len(c.Moves) == 0, func() words { return moveWords(c) }) &&
+		p.gate(GateDesired, missing <= 0 && live >= c.Spec.Desired, func() words { return desiredWords(c, live) }) &&
+		p.gate(GateCopies, !p.crowded(c), func() words { return p.copiesWords(c) }) &&
+		p.gate(GateLeaving, !drain && !constraint, leavingWords) &&
+		p.gate(GateQuarantine, !p.quarantined(c), func() words { return p.quarantineWords(c) }) &&
+		p.gate(GateCooldown, !p.cooling(p.view.CoolingUntil(c)), func() words { return p.untilWords(p.view.CoolingUntil(c)) })
+}
+
+// lowest returns the ready holder with the lowest score, ties to the lowest
+// id; "" when the scorer has no opinion of any.
+func (p *pass) lowest(c *placement.Chain) (placement.NodeID, placement.Score) {
+	victim, least := placement.NodeID(""), placement.NoScore
+	for i := range c.Holders {
+		h := &c.Holders[i]
+		if !settled(h) || h.Lost {
+			continue
+		}
+		if s := p.score(c, h.Node); s != placement.NoScore && (victim == "" || s < least) {
+			victim, least = h.Node, s
+		}
+	}
+	return victim, least
+}
+
+// better returns the best admitted alternative. A plain scorer is not asked
+// again once its best, refused or not, does not exceed enough: what it would
+// name next is no better.
+func (p *pass) better(c *placement.Chain, w want, enough placement.Score) (placement.NodeID, placement.Score, bool) {
+	if p.chooser == nil {
+		exclude := p.exclude(c, "")
+		node, f, ok := p.scorer.BestAlternative(c.ID, exclude)
+		score, finite := placement.ScoreOf(f)
+		if ok && finite && score <= enough && !slices.Contains(exclude, node) {
+			return node, score, true
+		}
+	}
+	return p.best(c, w)
+}
+
+// limiting returns the words that name the axis which limits a score.
+func (p *pass) limiting(c *placement.Chain, node placement.NodeID) string {
+	if e, ok := p.scorer.(Explainer); ok {
+		if _, name := e.Axes(c.ID, node); name != "" {
+			return " (" + name + ")"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,55 @@
+package scheduler
+
+import "github.com/holdfast-cluster/holdfast/placement"
+
+// PlacementScorer says how good a node is for a chain.
+//
+// Scores lie in [0,1] and are compared as integer millionths; a finite score
+// outside is clamped, NaN and ±Inf count as no opinion.
+type PlacementScorer interface {
+	// Score returns how well node holds, or would hold, chain. ok is false
+	// when the scorer has no opinion; such a holder is never balance's victim.
+	Score(chain placement.ChainID, node placement.NodeID) (score float64, ok bool)
+	// BestAlternative returns the best node for chain that is not in exclude,
+	// with the score it would have; ok is false when there is none.
+	BestAlternative(chain placement.ChainID, exclude []placement.NodeID) (node placement.NodeID, score float64, ok bool)
+}
+
+// Eligibility is what a scorer implements to say that a node must not hold a
+// chain at all, which is not the same as having no opinion. The answer may
+// depend on committed state only (rule S9). Holders it refuses are moved
+// under cause constraint; nodes it refuses are never targets.
+type Eligibility interface {
+	// Eligible tells whether node may hold chain, and if not, why.
+	Eligible(chain placement.ChainID, node placement.NodeID) (reason string, ok bool)
+}
+
+// Axis is one part of a score.
+type Axis struct {
+	Name  string
+	Value float64 // 0..1
+	Input string  // what it was computed from, for people
+}
+
+// Explainer is what a scorer implements to show how its scores come about.
+type Explainer interface {
+	// Axes returns the known axes of a score in a fixed order, and the name
+	// of the one that limits it ("" = none does).
+	Axes(chain placement.ChainID, node placement.NodeID) (axes []Axis, limiting string)
+}
+
+// Chooser is what a bound scorer implements to rank targets with the pass's
+// own admission in one search, instead of being asked again for each refusal.
+type Chooser interface {
+	// Choose returns the best node that admit lets through.
+	Choose(chain placement.ChainID, admit func(placement.NodeID) bool) (node placement.NodeID, score float64, ok bool)
+}
+
+// Binder is what a scorer implements that needs more than ids: Decide calls
+// Bind once a pass and asks only what it returns (rule S24).
+type Binder interface {
+	// Bind returns the scorer of one pass. The view shows the state as
+	// planned so far: its usages and open moves change as the pass decides,
+	// and r.Version tells when.
+	Bind(view *placement.View, facts placement.Facts, r *Reservations) PlacementScorer
+}

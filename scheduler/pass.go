@@ -1,0 +1,187 @@
+package scheduler
+
+import (
+	"iter"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// pass is one run of Decide: its input, and what it has decided so far.
+type pass struct {
+	Input
+	view     *placement.View // the state as planned: time, config and usages are the pass's
+	r        *Reservations
+	scorer   PlacementScorer // bound to the pass; nil = none
+	eligible Eligibility     // nil = the scorer does not say
+	chooser  Chooser         // nil = ask BestAlternative
+	plan     Plan
+	touched  map[placement.ChainID]bool
+	trace    *trace // nil unless explaining
+	full     fullness
+}
+
+func newPass(in Input) *pass {
+	view := *in.View
+	view.Now, view.Config = in.Now, in.Config
+	nodes := newIndex[*placement.Node](in.View.Nodes.Len())
+	in.View.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
+		nodes.add(id, n)
+		return true
+	})
+	view.Nodes = nodes
+	p := &pass{Input: in, view: &view, scorer: in.Scorer, touched: map[placement.ChainID]bool{}}
+	p.r = newReservations(&view)
+	if b, ok := in.Scorer.(Binder); ok {
+		p.scorer = b.Bind(&view, in.Facts, p.r)
+	}
+	p.eligible, _ = p.scorer.(Eligibility)
+	p.chooser, _ = p.scorer.(Chooser)
+	return p
+}
+
+// arm is one kind of work of a pass.
+type arm int
+
+const (
+	armEnding arm = iota
+	armDrain
+	armConstraint
+	armExcess
+	armBalance
+)
+
+// cause returns the budget the arm draws on, "" for none.
+func (a arm) cause() placement.Cause {
+	switch a {
+	case armDrain:
+		return placement.CauseDrain
+	case armConstraint:
+		return placement.CauseConstraint
+	case armBalance:
+		return placement.CauseBalance
+	default:
+		return ""
+	}
+}
+
+// cursor returns the arm's place in a cursor.
+func (a arm) cursor(c *Cursor) *placement.ChainID {
+	switch a {
+	case armEnding:
+		return &c.Ending
+	case armDrain:
+		return &c.Drain
+	case armConstraint:
+		return &c.Constraint
+	case armExcess:
+		return &c.Excess
+	default:
+		return &c.Balance
+	}
+}
+
+// run lets the arm examine chains until there are no more, its work or the
+// plan is full, or its budget is spent. Only the first leaves the cursor at
+// the start.
+func (p *pass) run(a arm, chains iter.Seq[*placement.Chain], examine func(*placement.Chain)) {
+	examined := 0
+	next := a.cursor(&p.plan.Next)
+	last := *a.cursor(&p.Cursor)
+	for c := range chains {
+		if p.stop(a.cause(), examined) {
+			*next = last
+			return
+		}
+		if !p.touched[c.ID] {
+			examine(c)
+		}
+		last = c.ID
+		examined++
+	}
+}
+
+// stop tells whether an arm must end before its next chain.
+func (p *pass) stop(cause placement.Cause, examined int) bool {
+	if len(p.plan.Decisions) >= DecisionsMax || p.Work > 0 && examined >= p.Work {
+		p.plan.More = true
+		return true
+	}
+	return cause != "" && p.spent(cause)
+}
+
+// spent tells whether no move of that cause can be opened any more, whatever
+// the chain: the cluster's budget is spent, or that of every node.
+func (p *pass) spent(cause placement.Cause) bool {
+	if p.full.known && p.full.version == p.r.version && p.full.cause == cause {
+		return p.full.spent
+	}
+	from := anyVictim
+	if cause == placement.CauseRepair {
+		from = ""
+	}
+	spent := true
+	p.view.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
+		spent = n.State != placement.NodeAlive || n.Eligibility != placement.Eligible || !p.view.Budget(cause, from, id).OK()
+		return spent
+	})
+	p.full = fullness{known: true, version: p.r.version, cause: cause, spent: spent}
+	return spent
+}
+
+// anyVictim stands for a victim with no open moves. It is no legal id.
+const anyVictim placement.NodeID = "*"
+
+// fullness remembers the last answer of spent.
+type fullness struct {
+	known   bool
+	version int
+	cause   placement.Cause
+	spent   bool
+}
+
+// decide adds a decision about c to the plan.
+func (p *pass) decide(c *placement.Chain, d placement.Decision) {
+	d.Chain, d.ChainRevision = c.ID, c.Revision
+	p.r.take(c, &d)
+	p.touched[c.ID] = true
+	p.plan.Decisions = append(p.plan.Decisions, d)
+}
+
+// wake asks for a pass at t.
+func (p *pass) wake(t placement.Time) {
+	if t != placement.Never && (p.plan.Wake == placement.Never || t < p.plan.Wake) {
+		p.plan.Wake = t
+	}
+}
+
+// after returns the chains of a list in cyclic order, beginning behind id.
+func after(list []*placement.Chain, id placement.ChainID) iter.Seq[*placement.Chain] {
+	return func(yield func(*placement.Chain) bool) {
+		start := 0
+		for start < len(list) && list[start].ID <= id {
+			start++
+		}
+		for i := range list {
+			if !yield(list[(start+i)%len(list)]) {
+				return
+			}
+		}
+	}
+}
+
+// allAfter returns every chain in cyclic order, beginning behind id.
+func allAfter(chains placement.Table[placement.ChainID, *placement.Chain], id placement.ChainID) iter.Seq[*placement.Chain] {
+	return func(yield func(*placement.Chain) bool) {
+		going := true
+		chains.Ascend(id, func(key placement.ChainID, c *placement.Chain) bool {
+			going = key == id || yield(c)
+			return going
+		})
+		if !going || id == "" {
+			return
+		}
+		chains.Ascend("", func(key placement.ChainID, c *placement.Chain) bool {
+			return key <= id && yield(c)
+		})
+	}
+}

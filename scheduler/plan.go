@@ -1,0 +1,82 @@
+package scheduler
+
+import "github.com/holdfast-cluster/holdfast/placement"
+
+// Config is the replicated configuration. See [placement.Config.Validate].
+type Config = placement.Config
+
+// DefaultConfig returns the configuration a new cluster starts with.
+func DefaultConfig() Config { return placement.DefaultConfig() }
+
+// DecisionsMax bounds the decisions of one plan: one entry of the log.
+const DecisionsMax = 512
+
+// AsksMax bounds how often a plain scorer is asked again for one target, with
+// the refused node excluded (rule S24).
+const AsksMax = 8
+
+// Input is all that a pass depends on.
+type Input struct {
+	View   *placement.View
+	Facts  placement.Facts
+	Now    placement.Time // cluster time of the pass
+	Config Config
+	Scorer PlacementScorer // nil = none: balance does nothing
+	Cursor Cursor          // where the last pass stopped; zero = from the start
+	Work   int             // chains examined per arm at most; 0 = unbounded
+}
+
+// Cursor says where each arm goes on when a pass could not examine all of its
+// chains: after the chain named here, in cyclic order (rule S25). The zero
+// value begins at the start.
+type Cursor struct {
+	Ending     placement.ChainID
+	RepairLive int // live copies of Repair: this arm goes by (live copies, id)
+	Repair     placement.ChainID
+	Drain      placement.ChainID
+	Constraint placement.ChainID
+	Excess     placement.ChainID
+	Balance    placement.ChainID
+}
+
+// Plan is what a pass proposes.
+type Plan struct {
+	Decisions []placement.Decision // in the order of the arms; one per chain at most
+	Next      Cursor               // the Cursor of the next pass
+	Wake      placement.Time       // when the first chain skipped for its time becomes due; Never = none
+	More      bool                 // a bound ended an arm early: call again with Next
+}
+
+// Decide returns what should be done about the state in the input. It changes
+// nothing, and equal inputs give equal plans.
+func Decide(in Input) Plan {
+	p := newPass(in)
+	if in.View.RestoreGuard != nil {
+		return p.plan // rule S5: nothing is dropped, moved or repaired
+	}
+	work := p.survey()
+	p.forced()
+	p.run(armEnding, after(work.ending, in.Cursor.Ending), p.examineEnding)
+	if p.frozen() {
+		p.repairArm(work.refills())
+		return p.plan
+	}
+	p.repairArm(work.repair)
+	p.run(armDrain, after(work.drain, in.Cursor.Drain), p.examineDrain)
+	p.run(armConstraint, after(work.constraint, in.Cursor.Constraint), p.examineConstraint)
+	p.run(armExcess, after(work.excess, in.Cursor.Excess), p.examineExcess)
+	if p.scorer != nil {
+		p.run(armBalance, allAfter(in.View.Chains, in.Cursor.Balance), p.examineBalance)
+	}
+	return p.plan
+}
+
+// frozen tells whether the opening of moves is stopped. Thawing is an
+// operation of the log, so an expired freeze holds until the state says so.
+func (p *pass) frozen() bool {
+	f := p.view.Freeze
+	if f != nil {
+		p.wake(f.Until)
+	}
+	return f != nil
+}

@@ -51,8 +51,6 @@ type View struct {
 	strays     *btree.Map[string, Stray]
 	tombstones *btree.Map[placement.ChainID, Tombstone]
 	requests   *btree.Map[string, request]
-	nodesByID  *btree.Map[placement.NodeID, nodeState]
-	chainCount int
 	changesCut placement.Revision
 	next       chan struct{}
 }

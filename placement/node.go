@@ -49,7 +49,8 @@ type Node struct {
 	ID            NodeID
 	Instance      string // the data directory's UUID; raft's server id
 	Incarnation   Incarnation
-	Inventoried   bool // this incarnation has reported its inventory
+	Process       string // random id of the run that announced it
+	Inventoried   bool   // this incarnation has reported its inventory
 	Revision      Revision
 	Role          Role
 	State         NodeState

@@ -1,0 +1,87 @@
+package fsm
+
+import "github.com/holdfast-cluster/holdfast/placement"
+
+// Duties is what the state asks of one node.
+type Duties struct {
+	Lineage       string
+	Incarnation   placement.Incarnation
+	Revision      placement.Revision
+	Index         uint64
+	WantInventory bool // the state waits for the node's complete inventory
+	Assignments   []Duty
+	Discard       []Discard
+}
+
+// Duty is one assignment of a chain to the node.
+type Duty struct {
+	Chain     placement.ChainID
+	Epoch     placement.Epoch
+	Phase     placement.Phase
+	Content   *placement.Content // what the copy must be; nil = a chain without content
+	Sources   []Source           // live copies to pull from, in node order
+	First     bool               // the chain has never had a ready copy: this one is made from nothing
+	Spec      placement.Spec
+	Deadline  placement.Time // of its move, Never = none
+	DropAfter placement.Time // a dropping copy serves until then
+}
+
+// Source is a live copy and where its node serves it.
+type Source struct {
+	Node    placement.NodeID
+	Address string
+}
+
+// Discard names a copy that the node is to delete (rule S1).
+type Discard struct {
+	Chain placement.ChainID
+	Epoch placement.Epoch
+}
+
+// Duties returns what the state asks of node, in chain order; the zero value
+// if the node is not a member.
+func (v *View) Duties(node placement.NodeID) Duties {
+	n := v.Node(node)
+	if n == nil {
+		return Duties{}
+	}
+	d := Duties{
+		Lineage: v.Lineage, Incarnation: n.Incarnation, Revision: v.Revision, Index: v.Index,
+		WantInventory: !n.Inventoried,
+	}
+	v.ChainsOn(node, func(c *placement.Chain, h *placement.Holder) bool {
+		d.Assignments = append(d.Assignments, v.duty(c, h))
+		d.WantInventory = d.WantInventory || h.Lost && n.State == placement.NodeAlive
+		return true
+	})
+	v.Strays(node, func(s Stray) bool {
+		if s.Verdict == CopyDiscard {
+			d.Discard = append(d.Discard, Discard{s.Chain, s.Epoch})
+		}
+		return true
+	})
+	return d
+}
+
+func (v *View) duty(c *placement.Chain, h *placement.Holder) Duty {
+	d := Duty{
+		Chain: c.ID, Epoch: h.Epoch, Phase: h.Phase, Content: c.Content, Spec: c.Spec,
+		First: !c.EverReady && h.Source == "",
+	}
+	for i := range c.Moves {
+		if m := &c.Moves[i]; m.To == h.Node && m.ToEpoch == h.Epoch {
+			d.Deadline = m.Deadline
+		}
+	}
+	switch h.Phase {
+	case placement.Pulling:
+		for i := range c.Holders {
+			if s := &c.Holders[i]; s.Node != h.Node && v.Live(c, s) {
+				d.Sources = append(d.Sources, Source{s.Node, v.Node(s.Node).Addresses.Node})
+			}
+		}
+	case placement.Dropping:
+		d.DropAfter = h.Since.Add(v.Config.DropGrace)
+	}
+	return d
+}

@@ -1,0 +1,61 @@
+package fsm
+
+import (
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// expire ends what cluster time has ended: remembered answers, a freeze, a
+// repair pause, queued forced moves, tombstones, drains past their deadline.
+func (s *state) expire() {
+	s.expireRequests()
+	if s.freezing != nil && s.freezing.Until != placement.Never && s.now >= s.freezing.Until {
+		s.freezing = nil
+		s.touchConfig()
+	}
+	if s.pause != nil && s.now >= s.pause.Until {
+		s.pause = nil
+		s.touchConfig()
+	}
+	var waiting []placement.Forced
+	for _, f := range s.forced {
+		if s.now < f.Expires && s.chain(f.Chain) != nil {
+			waiting = append(waiting, f)
+		}
+	}
+	if len(waiting) != len(s.forced) {
+		s.forced = waiting
+		s.draw()
+	}
+	if second := s.now / placement.Time(time.Second); second != s.swept {
+		s.swept = second
+		s.sweep()
+	}
+}
+
+// sweep does, at most once a second of cluster time, what needs a walk.
+func (s *state) sweep() {
+	var dead []placement.ChainID
+	s.tombstones.Scan(func(id placement.ChainID, t Tombstone) bool {
+		if s.now >= t.Expires {
+			dead = append(dead, id)
+		}
+		return true
+	})
+	for _, id := range dead {
+		s.tombstones.Delete(id)
+	}
+	var late []*placement.Node
+	s.nodes.Scan(func(_ placement.NodeID, n *placement.Node) bool {
+		if n.Eligibility == placement.Draining && n.DrainDeadline != placement.Never && s.now >= n.DrainDeadline {
+			late = append(late, n)
+		}
+		return true
+	})
+	for _, old := range late {
+		n := *old
+		n.Eligibility, n.DrainDeadline = placement.DrainFailed, placement.Never
+		s.putNode(&n)
+	}
+}

@@ -1,0 +1,35 @@
+package fsm
+
+import "github.com/holdfast-cluster/holdfast/placement"
+
+// record adds a decision with its verdict to the history, a ring of
+// [HistoryMax], and links the chain to it. c is the caller's writable chain.
+func (t *tx) record(c *placement.Chain, d placement.Decision, verdict placement.Code) {
+	r := &placement.Record{
+		Revision: t.draw(), Decision: d, Verdict: verdict,
+		Index: t.index, Term: t.term, Actor: t.op.Actor, At: t.now, Wall: t.batch.Wall,
+	}
+	t.decisions.Set(r.Revision, r)
+	if t.decisions.Len() > HistoryMax {
+		t.decisions.PopMin()
+	}
+	c.LastDecision = r.Revision
+	t.changed(Change{r.Revision, ChangeDecision, string(d.Chain), false})
+}
+
+// recordRefusal keeps a refusal, once: a scheduler that proposes the same
+// again and is refused the same does not fill the history.
+func (t *tx) recordRefusal(d placement.Decision, verdict placement.Code) {
+	old := t.chain(d.Chain)
+	if old == nil {
+		return
+	}
+	if last, ok := t.decisions.Get(old.LastDecision); ok && last.Verdict == verdict &&
+		last.Decision.Kind == d.Kind && last.Decision.Cause == d.Cause &&
+		last.Decision.From == d.From && last.Decision.To == d.To {
+		return
+	}
+	c := old.Clone()
+	t.record(c, d, verdict)
+	t.setChain(c)
+}

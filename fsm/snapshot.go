@@ -1,0 +1,294 @@
+package fsm
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// A snapshot is a magic with a format version, then records, each a kind, a
+// length and deterministic CBOR, then an end record and the SHA-256 of all
+// before it. The first record is the header and counts the others.
+const (
+	snapshotMagic   = "HOLDFAST-STATE\x00\x01"
+	recordBytesMax  = 64 << 20
+	snapshotBufSize = 256 << 10
+)
+
+type recordKind uint8
+
+const (
+	recHeader recordKind = iota + 1
+	recNode
+	recChain
+	recTombstone
+	recStray
+	recRequest
+	recDecision
+	recEnd
+)
+
+type headerRecord struct {
+	ClusterID string               `cbor:"1,keyasint"`
+	Name      string               `cbor:"2,keyasint"`
+	Lineage   string               `cbor:"3,keyasint"`
+	Level     int                  `cbor:"4,keyasint"`
+	Revision  placement.Revision   `cbor:"5,keyasint"`
+	Index     uint64               `cbor:"6,keyasint"`
+	Term      uint64               `cbor:"7,keyasint"`
+	Now       placement.Time       `cbor:"8,keyasint"`
+	Config    configRecord         `cbor:"9,keyasint"`
+	ConfigGen placement.Generation `cbor:"10,keyasint"`
+	Freeze    *freezeRecord        `cbor:"11,keyasint,omitempty"`
+	Pause     *pauseRecord         `cbor:"12,keyasint,omitempty"`
+	Guard     []placement.NodeID   `cbor:"13,keyasint,omitempty"`
+	Forced    []forcedRecord       `cbor:"14,keyasint,omitempty"`
+	Counts    [5]int               `cbor:"15,keyasint"` // nodes, chains, tombstones, strays, requests
+	History   int                  `cbor:"16,keyasint"`
+}
+
+func (v *View) header() headerRecord {
+	return headerRecord{
+		ClusterID: v.ClusterID, Name: v.ClusterName, Lineage: v.Lineage, Level: v.FeatureLevel,
+		Revision: v.Revision, Index: v.Index, Term: v.Term, Now: v.Now,
+		Config: configRecord(v.Config), ConfigGen: v.ConfigGeneration,
+		Freeze: (*freezeRecord)(v.Freeze), Pause: (*pauseRecord)(v.RepairPause), Guard: v.RestoreGuard,
+		Forced:  convert(v.Forced, func(f placement.Forced) forcedRecord { return forcedRecord(f) }),
+		Counts:  [5]int{v.Nodes.Len(), v.Chains.Len(), v.tombstones.Len(), v.strays.Len(), v.requests.Len()},
+		History: v.decisions.Len(),
+	}
+}
+
+// recordWriter writes records and hashes them; the first error sticks.
+type recordWriter struct {
+	w    *bufio.Writer
+	sum  hash.Hash
+	n    int64
+	err  error
+	size [binary.MaxVarintLen64]byte
+}
+
+func (w *recordWriter) bytes(p []byte) {
+	if w.err == nil {
+		var n int
+		n, w.err = w.w.Write(p)
+		w.n += int64(n)
+		w.sum.Write(p)
+	}
+}
+
+func (w *recordWriter) record(kind recordKind, body any) bool {
+	data, err := modes.enc.Marshal(body)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	w.bytes([]byte{byte(kind)})
+	w.bytes(w.size[:binary.PutUvarint(w.size[:], uint64(len(data)))])
+	w.bytes(data)
+	return w.err == nil
+}
+
+// WriteTo streams the state as a snapshot. The same state gives the same
+// bytes on every node (invariant same-state).
+func (v *View) WriteTo(out io.Writer) (int64, error) {
+	w := &recordWriter{w: bufio.NewWriterSize(out, snapshotBufSize), sum: sha256.New()}
+	w.bytes([]byte(snapshotMagic))
+	w.record(recHeader, v.header())
+	v.Nodes.Ascend("", func(_ placement.NodeID, n *placement.Node) bool { return w.record(recNode, nodeToRecord(n)) })
+	v.Chains.Ascend("", func(_ placement.ChainID, c *placement.Chain) bool { return w.record(recChain, chainToRecord(c)) })
+	v.tombstones.Scan(func(_ placement.ChainID, t Tombstone) bool { return w.record(recTombstone, tombstoneRecord(t)) })
+	v.strays.Scan(func(_ string, s Stray) bool { return w.record(recStray, strayRecord(s)) })
+	v.requests.Scan(func(_ string, r request) bool {
+		return w.record(recRequest, requestRecord{r.key, r.hash, r.expires, resultToRecord(r.result)})
+	})
+	v.decisions.Scan(func(_ placement.Revision, r *placement.Record) bool { return w.record(recDecision, historyToRecord(r)) })
+	w.bytes([]byte{byte(recEnd)})
+	sum := w.sum.Sum(nil)
+	w.bytes(sum)
+	if w.err == nil {
+		w.err = w.w.Flush()
+	}
+	if w.err != nil {
+		return w.n, fmt.Errorf("write snapshot: %w", w.err)
+	}
+	return w.n, nil
+}
+
+// errSnapshot is what a damaged or foreign snapshot is refused with.
+var errSnapshot = errors.New("the snapshot cannot be used")
+
+// Restore replaces the state by that of a snapshot. A damaged, foreign or
+// newer snapshot is an error that wraps [ErrFatal] and leaves the state alone.
+func (m *Machine) Restore(in io.Reader) error {
+	s, err := readSnapshot(in)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFatal, err)
+	}
+	before := m.View()
+	m.s = s
+	m.publish(before)
+	return nil
+}
+
+// hashingReader hashes what is read through it.
+type hashingReader struct {
+	r   *bufio.Reader
+	sum hash.Hash
+}
+
+func (r *hashingReader) full(p []byte) error {
+	if _, err := io.ReadFull(r.r, p); err != nil {
+		return fmt.Errorf("%w: it ends early", errSnapshot)
+	}
+	r.sum.Write(p)
+	return nil
+}
+
+// ReadByte makes the reader usable for varints.
+func (r *hashingReader) ReadByte() (byte, error) {
+	var one [1]byte
+	err := r.full(one[:])
+	return one[0], err
+}
+
+// next returns the next record; its bytes are valid until the next call.
+func (r *hashingReader) next(buf []byte) (recordKind, []byte, error) {
+	kind, err := r.ReadByte()
+	if err != nil || recordKind(kind) == recEnd {
+		return recordKind(kind), nil, err
+	}
+	size, err := binary.ReadUvarint(r)
+	if err != nil || size > recordBytesMax {
+		return 0, nil, fmt.Errorf("%w: a record's length is damaged", errSnapshot)
+	}
+	if uint64(cap(buf)) < size {
+		// Grown step by step, so that a damaged length costs no memory.
+		var grown bytes.Buffer
+		if _, err := io.CopyN(&grown, r.r, int64(size)); err != nil {
+			return 0, nil, fmt.Errorf("%w: it ends early", errSnapshot)
+		}
+		r.sum.Write(grown.Bytes())
+		return recordKind(kind), grown.Bytes(), nil
+	}
+	buf = buf[:size]
+	return recordKind(kind), buf, r.full(buf)
+}
+
+func readSnapshot(in io.Reader) (*state, error) {
+	r := &hashingReader{r: bufio.NewReaderSize(in, snapshotBufSize), sum: sha256.New()}
+	magic := make([]byte, len(snapshotMagic))
+	if err := r.full(magic); err != nil {
+		return nil, err
+	}
+	if string(magic) != snapshotMagic {
+		return nil, fmt.Errorf("%w: it is not a snapshot of this format", errSnapshot)
+	}
+	s := newState()
+	var head headerRecord
+	buf := make([]byte, 0, 64<<10)
+	for first := true; ; first = false {
+		kind, body, err := r.next(buf)
+		if err != nil {
+			return nil, err
+		}
+		if first != (kind == recHeader) {
+			return nil, fmt.Errorf("%w: its records are out of order", errSnapshot)
+		}
+		if kind == recEnd {
+			break
+		}
+		if err := s.take(kind, body, &head); err != nil {
+			return nil, err
+		}
+	}
+	sum := r.sum.Sum(nil)
+	got := make([]byte, len(sum))
+	if err := r.full(got); err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(got, sum) {
+		return nil, fmt.Errorf("%w: its checksum does not match", errSnapshot)
+	}
+	return s, s.complete(&head)
+}
+
+// take adds one record of a snapshot to the state.
+func (s *state) take(kind recordKind, body []byte, head *headerRecord) error {
+	switch kind {
+	case recHeader:
+		if err := unpack(body, head); err != nil {
+			return err
+		}
+		return s.takeHeader(head)
+	case recNode:
+		return load(body, func(r *nodeRecord) { s.nodes.Set(r.ID, r.node()) })
+	case recChain:
+		return load(body, func(r *chainRecord) {
+			c := r.chain()
+			s.chains.Set(c.ID, c)
+			s.account(c, +1)
+		})
+	case recTombstone:
+		return load(body, func(r *tombstoneRecord) { s.tombstones.Set(r.Chain, Tombstone(*r)) })
+	case recStray:
+		return load(body, func(r *strayRecord) { s.strays.Set(strayKey(r.Node, r.Chain, r.Epoch), Stray(*r)) })
+	case recRequest:
+		return load(body, func(r *requestRecord) {
+			s.setRequest(request{key: r.Key, hash: r.Hash, expires: r.Expires, result: r.Result.result()})
+		})
+	case recDecision:
+		return load(body, func(r *historyRecord) { s.decisions.Set(r.Revision, r.record()) })
+	}
+	return fmt.Errorf("%w: it has a record of kind %d, which this build does not know; upgrade this node", errSnapshot, kind)
+}
+
+func load[T any](body []byte, set func(*T)) error {
+	var rec T
+	if err := unpack(body, &rec); err != nil {
+		return err
+	}
+	set(&rec)
+	return nil
+}
+
+func unpack(body []byte, rec any) error {
+	if err := modes.dec.Unmarshal(body, rec); err != nil {
+		return fmt.Errorf("%w: a record cannot be read: %w", errSnapshot, err)
+	}
+	return nil
+}
+
+func (s *state) takeHeader(h *headerRecord) error {
+	if h.Level > Level {
+		return fmt.Errorf("%w: it is of feature level %d, this build knows up to %d; upgrade this node", errSnapshot, h.Level, Level)
+	}
+	s.clusterID, s.name, s.lineage, s.level = h.ClusterID, h.Name, h.Lineage, h.Level
+	s.rev, s.index, s.term, s.now = h.Revision, h.Index, h.Term, h.Now
+	s.config, s.configGen = placement.Config(h.Config), h.ConfigGen
+	s.freezing, s.pause = (*placement.Freeze)(h.Freeze), (*placement.RepairPause)(h.Pause)
+	s.guard = h.Guard
+	s.forced = convert(h.Forced, func(f forcedRecord) placement.Forced { return placement.Forced(f) })
+	s.changes = new(btree.Map[placement.Revision, Change])
+	s.changesCut = s.rev // changes before a snapshot are not kept: readers list anew
+	s.swept = s.now / placement.Time(time.Second)
+	return nil
+}
+
+// complete checks that all records that the header counted were there.
+func (s *state) complete(h *headerRecord) error {
+	got := [5]int{s.nodes.Len(), s.chains.Len(), s.tombstones.Len(), s.strays.Len(), s.requests.Len()}
+	if got != h.Counts || s.decisions.Len() != h.History {
+		return fmt.Errorf("%w: it lacks records that its header counts", errSnapshot)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package fsm
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/tidwall/btree"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// Bounds of what the state keeps.
+const (
+	HistoryMax      = 10_000
+	ChangesMax      = 100_000
+	RequestsMax     = 1_000_000
+	RequestBytesMax = 128 << 20
+	ForcedMax       = 1_000
+)
+
+// state is the mutable side of a [View]. The trees are copied lazily: freeze
+// shares them with the view, and the next write copies what it touches.
+type state struct {
+	clusterID, name, lineage string
+
+	level      int
+	rev        placement.Revision
+	index      uint64
+	term       uint64
+	now        placement.Time
+	config     placement.Config
+	configGen  placement.Generation
+	freezing   *placement.Freeze
+	pause      *placement.RepairPause
+	guard      []placement.NodeID
+	forced     []placement.Forced
+	swept      placement.Time // the last second of cluster time that was swept
+	changesCut placement.Revision
+
+	chains     *btree.Map[placement.ChainID, *placement.Chain]
+	nodes      *btree.Map[placement.NodeID, *placement.Node]
+	decisions  *btree.Map[placement.Revision, *placement.Record]
+	strays     *btree.Map[string, Stray]
+	tombstones *btree.Map[placement.ChainID, Tombstone]
+	requests   *btree.Map[string, request]
+
+	// Derived, never encoded: rebuilt on restore.
+	usages    *btree.Map[placement.NodeID, placement.Usage]
+	held      *btree.Map[placement.HeldKey, placement.ChainID]
+	changes   *btree.Map[placement.Revision, Change]
+	expiries  *btree.Map[string, string] // request keys by expiry
+	reqBytes  int64
+	openMoves placement.OpenMoves
+}
+
+func newState() *state {
+	return &state{
+		level: 1, config: placement.DefaultConfig(),
+		chains:     new(btree.Map[placement.ChainID, *placement.Chain]),
+		nodes:      new(btree.Map[placement.NodeID, *placement.Node]),
+		decisions:  new(btree.Map[placement.Revision, *placement.Record]),
+		strays:     new(btree.Map[string, Stray]),
+		tombstones: new(btree.Map[placement.ChainID, Tombstone]),
+		requests:   new(btree.Map[string, request]),
+		usages:     new(btree.Map[placement.NodeID, placement.Usage]),
+		held:       new(btree.Map[placement.HeldKey, placement.ChainID]),
+		changes:    new(btree.Map[placement.Revision, Change]),
+		expiries:   new(btree.Map[string, string]),
+	}
+}
+
+// freeze returns the state as an immutable view, in constant time.
+func (s *state) freeze() *View {
+	v := &View{
+		View:      s.live(),
+		decisions: s.decisions.Copy(), changes: s.changes.Copy(), strays: s.strays.Copy(),
+		tombstones: s.tombstones.Copy(), requests: s.requests.Copy(),
+		changesCut: s.changesCut, next: make(chan struct{}),
+	}
+	v.Chains, v.Nodes, v.Usages, v.Held = s.chains.Copy(), s.nodes.Copy(), s.usages.Copy(), s.held.Copy()
+	return v
+}
+
+// live returns a view of the state as it is now, for the predicates of
+// package placement. It sees later writes and must not be kept.
+func (s *state) live() placement.View {
+	return placement.View{
+		ClusterID: s.clusterID, ClusterName: s.name, Lineage: s.lineage, FeatureLevel: s.level,
+		Revision: s.rev, Index: s.index, Term: s.term, Now: s.now,
+		Config: s.config, ConfigGeneration: s.configGen, Freeze: s.freezing, RepairPause: s.pause,
+		RestoreGuard: s.guard, Forced: s.forced, OpenMoves: s.openMoves,
+		Chains: s.chains, Nodes: s.nodes, Usages: s.usages, Held: s.held,
+	}
+}
+
+// draw advances the one counter (rule S4).
+func (s *state) draw() placement.Revision {
+	s.rev++
+	return s.rev
+}
+
+func (s *state) chain(id placement.ChainID) *placement.Chain {
+	c, _ := s.chains.Get(id)
+	return c
+}
+
+func (s *state) node(id placement.NodeID) *placement.Node {
+	n, _ := s.nodes.Get(id)
+	return n
+}
+
+// putChain makes c the chain's present value, at a new revision.
+func (s *state) putChain(c *placement.Chain) {
+	c.Revision = s.draw()
+	s.setChain(c)
+	s.changed(Change{c.Revision, ChangeChain, string(c.ID), false})
+}
+
+// setChain stores c without a new revision: for what no reader waits for
+// (progress, the link to the last decision).
+func (s *state) setChain(c *placement.Chain) {
+	slices.SortFunc(c.Holders, func(a, b placement.Holder) int { return cmp.Compare(a.Node, b.Node) })
+	if old := s.chain(c.ID); old != nil {
+		s.account(old, -1)
+	}
+	s.chains.Set(c.ID, c)
+	s.account(c, +1)
+}
+
+// removeChain deletes a chain.
+func (s *state) removeChain(c *placement.Chain) {
+	s.account(c, -1)
+	s.chains.Delete(c.ID)
+	s.changed(Change{s.draw(), ChangeChain, string(c.ID), true})
+}
+
+// putNode makes n the node's present value, at a new revision.
+func (s *state) putNode(n *placement.Node) {
+	n.Revision = s.draw()
+	s.nodes.Set(n.ID, n)
+	s.changed(Change{n.Revision, ChangeNode, string(n.ID), false})
+}
+
+// changed remembers which object a revision changed, in a bounded ring.
+func (s *state) changed(c Change) {
+	s.changes.Set(c.Revision, c)
+	if s.changes.Len() > ChangesMax {
+		s.changesCut, _, _ = s.changes.PopMin()
+	}
+}
+
+// account adds (sign +1) or takes away (−1) what a chain contributes to the
+// derived sums and the index of holders.
+func (s *state) account(c *placement.Chain, sign int) {
+	for i := range c.Holders {
+		h := &c.Holders[i]
+		key := placement.HeldKeyOf(h.Node, c.ID)
+		if sign > 0 {
+			s.held.Set(key, c.ID)
+		} else {
+			s.held.Delete(key)
+		}
+		s.addUsage(h.Node, holderUsage(c, h), sign)
+	}
+	for i := range c.Moves {
+		m := &c.Moves[i]
+		if !Booked(m) {
+			continue
+		}
+		s.openMoves.Total += sign
+		switch m.Cause {
+		case placement.CauseBalance:
+			s.openMoves.Balance += sign
+		case placement.CauseDrain:
+			s.openMoves.Drain += sign
+		}
+		if m.From == "" {
+			s.addUsage(m.To, placement.Usage{RepairsIn: 1}, sign)
+			continue
+		}
+		s.addUsage(m.To, placement.Usage{MovesIn: 1}, sign)
+		s.addUsage(m.From, placement.Usage{MovesOut: 1}, sign)
+	}
+}
+
+// Booked tells whether a move counts against the budgets: a content commit's
+// repair never does, and a place-first move no longer once its victim drops.
+func Booked(m *placement.Move) bool {
+	return !m.Unbudgeted && (m.Phase != placement.MoveDropping || m.Mode == placement.EvictFirst)
+}
+
+// holderUsage is what one holder adds to its node. Bytes are reserved while it
+// pulls and free only when it is gone (rule S10).
+func holderUsage(c *placement.Chain, h *placement.Holder) placement.Usage {
+	switch h.Phase {
+	case placement.Pulling:
+		return placement.Usage{Pulling: 1, Weight: c.Spec.Weight, ReservedBytes: max(c.SizeBytes(), h.SizeBytes)}
+	case placement.Ready:
+		return placement.Usage{Ready: 1, Weight: c.Spec.Weight, UsedBytes: h.SizeBytes}
+	default:
+		return placement.Usage{Dropping: 1, UsedBytes: h.SizeBytes}
+	}
+}
+
+func (s *state) addUsage(node placement.NodeID, u placement.Usage, sign int) {
+	if sign < 0 {
+		u = u.Neg()
+	}
+	old, _ := s.usages.Get(node)
+	if sum := old.Add(u); sum != (placement.Usage{}) {
+		s.usages.Set(node, sum)
+	} else {
+		s.usages.Delete(node)
+	}
+}
+
+// strayKey orders strays by node, then chain, then epoch.
+func strayKey(node placement.NodeID, chain placement.ChainID, epoch placement.Epoch) string {
+	return placement.HeldKeyOf(node, chain) + fmt.Sprintf("\x00%020d", epoch)
+}

@@ -12,7 +12,7 @@ import (
 type Plan struct {
 	Pulls   []Assignment // to start, the oldest epoch first
 	Drops   []Copy       // to remove, by chain
-	Reports []ReportItem // by chain
+	Reports []ReportItem // of duties by chain, then of discards
 	Next    time.Time    // when time alone will change the plan; zero = never
 }
 
@@ -50,11 +50,12 @@ func (p *Plan) pulling(duty Duty, copies []Copy) {
 		p.report(*c, ReportReady)
 		return
 	}
-	fromNothing := len(duty.Sources) == 0
-	if fromNothing && !(duty.First && duty.Content == nil) {
-		return // waits for a source (rule S1)
+	// Rule S1: not from nothing. Bytes that are here under another epoch do: an
+	// adopted copy gets a new epoch and may be the last one there is.
+	local := slices.ContainsFunc(copies, func(c Copy) bool { return c.SHA256 == duty.SHA256() })
+	if local || len(duty.Sources) > 0 || duty.First && duty.Content == nil {
+		p.Pulls = append(p.Pulls, duty.Assignment)
 	}
-	p.Pulls = append(p.Pulls, duty.Assignment)
 }
 
 func (p *Plan) ready(duty Duty, copies []Copy) {
@@ -84,18 +85,23 @@ func (p *Plan) dropping(duty Duty, copies []Copy, now time.Time) {
 	}
 }
 
-// discards drops what the state refused to adopt. A duty under the same epoch
-// contradicts a discard, and then the copy stays.
+// discards drops what the state refused to adopt, and says so when it is gone.
+// A duty under the same epoch contradicts a discard, and then the copy stays.
 func (p *Plan) discards(discards []Discard, duties []Duty, held []Copy) {
 	for _, d := range discards {
 		i, found := slices.BinarySearchFunc(duties, d.Chain, func(duty Duty, id placement.ChainID) int { return cmp.Compare(duty.Chain, id) })
 		if found && duties[i].Epoch == d.Epoch {
 			continue
 		}
+		gone := true
 		for _, c := range copiesOf(held, d.Chain) {
 			if c.Epoch == d.Epoch {
+				gone = false
 				p.Drops = append(p.Drops, c)
 			}
+		}
+		if gone {
+			p.report(Copy{Chain: d.Chain, Epoch: d.Epoch}, ReportDropped)
 		}
 	}
 }

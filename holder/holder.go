@@ -17,8 +17,10 @@ var ErrNoSpace = errors.New(string(placement.NoSpace))
 // serial; different chains may be worked on at the same time.
 type Runner interface {
 	// Pull makes a full local copy under the assignment's epoch. It is
-	// idempotent and may resume what an earlier call left. When it returns nil
-	// the copy is durable and Held lists it. It returns soon after ctx ends.
+	// idempotent and may resume what an earlier call left. The same content that
+	// is here under another epoch is taken over, with or without sources. When
+	// Pull returns nil the copy is durable and Held lists it. It returns soon
+	// after ctx ends.
 	Pull(ctx context.Context, a Assignment) error
 	// Drop removes the copy that Held listed as c, and no other: one that was
 	// stored again since, or that has another epoch, stays. Dropping what is
@@ -43,7 +45,8 @@ type Assignment struct {
 	Content *placement.Content // the current content; nil = the chain has none
 	Sources []Source           // live copies, the best first
 	// First says that the chain has never had a ready copy, so an empty one may
-	// be made. Without it an assignment without sources waits (rule S1).
+	// be made. Without it an assignment without sources waits, unless the
+	// content is here already (rule S1).
 	First    bool
 	Spec     placement.Spec
 	Deadline placement.Time // when the move is called off without progress; Never = none

@@ -1,0 +1,106 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/holdfast-cluster/holdfast/api"
+)
+
+// Content is the content of a chain while it is being read. The caller
+// closes it.
+type Content struct {
+	io.ReadCloser
+	SHA256 string
+	Size   int64 // bytes that will be read; -1 = not said
+}
+
+// Range asks for a part of a content: length bytes from offset, or all from
+// there on when length is 0.
+func Range(offset, length int64) CallOption {
+	return func(k *call) {
+		end := ""
+		if length > 0 {
+			end = fmt.Sprint(offset + length - 1)
+		}
+		k.header.Set("Range", fmt.Sprintf("bytes=%d-%s", offset, end))
+	}
+}
+
+// Content opens the content of a chain. The bytes are those of exactly the
+// hash that is answered with them; whoever needs certainty hashes them.
+func (c *Client) Content(ctx context.Context, id string, opts ...CallOption) (*Content, error) {
+	resp, err := c.stream(ctx, newCall(http.MethodGet, chainPath(id)+"/content", opts), nil, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &Content{resp.Body, unquote(resp.Header.Get("ETag")), resp.ContentLength}, nil
+}
+
+// PutContent makes size bytes of r the content of a chain, acknowledged by
+// enough disks. It is retried only if r can seek back to where it stood.
+func (c *Client) PutContent(ctx context.Context, id string, r io.Reader, size int64, opts ...CallOption) (*api.ContentPut, error) {
+	k := newCall(http.MethodPut, chainPath(id)+"/content", opts)
+	if k.header.Get(api.HeaderIdempotencyKey) == "" {
+		k.header.Set(api.HeaderIdempotencyKey, NewKey())
+	}
+	k.header.Set("Content-Type", "application/octet-stream")
+	resp, err := c.stream(ctx, k, r, size)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	out := new(api.ContentPut)
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	return out, nil
+}
+
+// stream sends a call whose body or answer may be long, and returns the
+// answer with its body open.
+func (c *Client) stream(ctx context.Context, k *call, r io.Reader, size int64) (*http.Response, error) {
+	begin := int64(0)
+	seeker, seeks := r.(io.Seeker)
+	if seeks {
+		var err error
+		if begin, err = seeker.Seek(0, io.SeekCurrent); err != nil {
+			return nil, fmt.Errorf("finding where the content begins: %w", err)
+		}
+	}
+	var resp *http.Response
+	sent := false
+	err := c.rounds(ctx, func(ctx context.Context, at int) error {
+		if sent && seeks {
+			if _, err := seeker.Seek(begin, io.SeekStart); err != nil {
+				return fmt.Errorf("going back to where the content begins: %w", err)
+			}
+		}
+		sent = true
+		var body io.Reader
+		if r != nil {
+			body = io.NopCloser(io.LimitReader(r, size))
+		}
+		var err error
+		resp, err = c.send(ctx, at, k, body, size)
+		if err != nil && r != nil && !seeks {
+			return &final{err}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	k.meta.fill(resp)
+	return resp, nil
+}
+
+// final marks an error after which nothing may be tried again: the body is
+// spent.
+type final struct{ err error }
+
+func (f *final) Error() string { return f.err.Error() }
+func (f *final) Unwrap() error { return f.err }

@@ -26,12 +26,12 @@ func (m *Machine) Apply(index, term uint64, data []byte) ([]Result, error) {
 	before := m.View()
 	m.s.index, m.s.term = index, term
 	m.s.now = max(m.s.now, b.Now, firstInstant)
+	m.s.expire()
 	results := make([]Result, len(b.Ops))
 	for i := range b.Ops {
 		t := &tx{state: m.s, batch: &b, op: &b.Ops[i]}
 		results[i] = t.run()
 	}
-	m.s.expire()
 	m.publish(before)
 	return results, nil
 }

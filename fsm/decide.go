@@ -64,7 +64,7 @@ func (t *tx) assign(c *placement.Chain, d placement.Decision) placement.Verdict 
 		return placement.Refuse(placement.NoMove, "chain %s has no move %d that waits for a target", c.ID, d.Move)
 	}
 	cause := placement.CauseRepair
-	if refill != nil {
+	if refill != nil && refill.To == d.To {
 		cause = refill.Cause
 	}
 	if verdict := t.mayOpen(&v, c, cause); !verdict.OK() {
@@ -79,13 +79,19 @@ func (t *tx) assign(c *placement.Chain, d placement.Decision) placement.Verdict 
 	if verdict := v.EligibleTarget(c, d.To); !verdict.OK() {
 		return verdict
 	}
-	if refill != nil {
-		refill.To, refill.ScoreTo, refill.Phase = d.To, d.ScoreTo, placement.MovePulling
-		refill.ToEpoch, refill.Deadline = t.addHolder(c, d), t.now.Add(t.config.MoveDeadline)
+	if refill != nil && refill.To == d.To {
+		refill.Phase, refill.ToEpoch = placement.MovePulling, t.addHolder(c, d)
+		refill.Deadline = t.now.Add(t.config.MoveDeadline)
 	} else {
 		if verdict := v.Budget(placement.CauseRepair, "", d.To); !verdict.OK() {
 			return verdict
 		}
+		if refill != nil {
+			// The recorded target will not do: what is left is an ordinary repair.
+			t.callOff(c, refill, placement.ReasonTargetLost, "node "+string(refill.To)+" is no target any more")
+			d.Move = 0
+		}
+		d.Cause, d.From = placement.CauseRepair, ""
 		t.addMove(c, d, placement.Move{Cause: placement.CauseRepair, Mode: placement.PlaceFirst, ToEpoch: t.addHolder(c, d)})
 	}
 	t.record(c, d, placement.Accepted)

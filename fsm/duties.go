@@ -20,6 +20,7 @@ type Duty struct {
 	Phase     placement.Phase
 	Content   *placement.Content // what the copy must be; nil = a chain without content
 	Sources   []Source           // live copies to pull from, in node order
+	Settled   bool               // enough live copies of the current content exist: superseded versions may go (rule S3)
 	First     bool               // the chain has never had a ready copy: this one is made from nothing
 	Spec      placement.Spec
 	Deadline  placement.Time // of its move, Never = none
@@ -66,7 +67,8 @@ func (v *View) Duties(node placement.NodeID) Duties {
 func (v *View) duty(c *placement.Chain, h *placement.Holder) Duty {
 	d := Duty{
 		Chain: c.ID, Epoch: h.Epoch, Phase: h.Phase, Content: c.Content, Spec: c.Spec,
-		First: !c.EverReady && h.Source == "",
+		First:   !c.EverReady && h.Source == "",
+		Settled: v.RestoreGuard == nil && v.LiveCount(c) >= v.Config.WriteCopiesFor(&c.Spec),
 	}
 	for i := range c.Moves {
 		if m := &c.Moves[i]; m.To == h.Node && m.ToEpoch == h.Epoch {

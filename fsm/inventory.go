@@ -21,7 +21,7 @@ func (t *tx) inventory(b *Report) []CopyAnswer {
 		return true
 	})
 	for _, c := range listed {
-		t.confirmListed(c, b.Node, byChain[c.ID])
+		t.confirmListed(b, c, byChain[c.ID])
 	}
 	t.markInventoried(b.Node)
 	return t.answerStrays(b)
@@ -29,7 +29,8 @@ func (t *tx) inventory(b *Report) []CopyAnswer {
 
 // confirmListed brings the holder of c on node in line with the copies that
 // the node really has.
-func (t *tx) confirmListed(old *placement.Chain, node placement.NodeID, held []*ReportItem) {
+func (t *tx) confirmListed(b *Report, old *placement.Chain, held []*ReportItem) {
+	node := b.Node
 	h := old.Holder(node)
 	var same *ReportItem // the copy of the holder's epoch, the current content preferred
 	for _, item := range held {
@@ -53,8 +54,10 @@ func (t *tx) confirmListed(old *placement.Chain, node placement.NodeID, held []*
 			return
 		}
 		t.confirm(c, h, same.SizeBytes)
-	case h.Phase == placement.Ready && same != nil:
+	case h.Phase == placement.Ready && same != nil && old.Revision <= b.Revision:
 		t.pullAgain(c, h) // an older version of the content
+	case old.Revision > b.Revision && h.Phase == placement.Ready:
+		return // the listing is older than the chain: the next one tells
 	default:
 		t.forgetHolder(c, node, placement.ReasonVictimGone)
 	}

@@ -129,6 +129,10 @@ type Report struct {
 	Inventory   bool                  `cbor:"4,keyasint,omitempty"`
 	NoSpace     bool                  `cbor:"5,keyasint,omitempty"`
 	Items       []ReportItem          `cbor:"6,keyasint,omitempty"`
+	// Revision is that of the view when the listing behind the report began.
+	// What the report says is gone does not count against a chain that has
+	// changed since: newer bytes may have been stored meanwhile.
+	Revision placement.Revision `cbor:"7,keyasint,omitempty"`
 }
 
 // ReportPhase is what a node says of one copy.

@@ -29,7 +29,7 @@ func (t *tx) report(b *Report) Result {
 		r.Copies = t.inventory(b)
 	} else {
 		for i := range b.Items {
-			t.reportItem(b.Node, &b.Items[i])
+			t.reportItem(b, &b.Items[i])
 		}
 	}
 	t.endDrain(b.Node)
@@ -37,7 +37,8 @@ func (t *tx) report(b *Report) Result {
 }
 
 // reportItem applies what a node says of one copy that was assigned to it.
-func (t *tx) reportItem(node placement.NodeID, item *ReportItem) {
+func (t *tx) reportItem(b *Report, item *ReportItem) {
+	node := b.Node
 	if item.Phase == ReportDropped {
 		t.strays.Delete(strayKey(node, item.Chain, item.Epoch))
 	}
@@ -63,7 +64,8 @@ func (t *tx) reportItem(node placement.NodeID, item *ReportItem) {
 		h.Unconfirmed, h.Lost = false, false
 	case item.Phase == ReportFailed && h.Phase == placement.Pulling:
 		t.pullFailed(c, node, item)
-	case item.Phase == ReportDropped && h.Phase != placement.Pulling, item.Phase == ReportLost && h.Phase != placement.Pulling:
+	case item.Phase == ReportDropped && h.Phase == placement.Dropping,
+		item.Phase == ReportLost && h.Phase != placement.Pulling && c.Revision <= b.Revision:
 		t.forgetHolder(c, node, placement.ReasonVictimGone)
 	default:
 		return

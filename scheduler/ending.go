@@ -26,7 +26,7 @@ func (p *pass) examineEnding(c *placement.Chain) {
 func (p *pass) ending(c *placement.Chain, m *placement.Move) (placement.Kind, placement.Reason) {
 	target := c.Holder(m.To)
 	switch {
-	case m.Phase == placement.MoveDropping && target != nil && target.Phase == placement.Ready:
+	case m.Phase == placement.MoveDropping && m.Mode == placement.PlaceFirst:
 		return "", placement.Reason{} // done but for the victim's report
 	case m.Mode == placement.EvictFirst && m.ToEpoch == 0:
 		if p.view.Missing(c) <= 0 {

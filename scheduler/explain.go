@@ -71,23 +71,19 @@ func (p *pass) explain(c *placement.Chain) {
 	if !p.gate(GateRestoreGuard, p.view.RestoreGuard == nil, p.guardWords) {
 		return
 	}
-	arms := []func(*placement.Chain){p.explainForced, p.examineEnding}
-	if p.frozen() {
-		arms = append(arms, p.explainFrozen)
-	} else {
-		arms = append(arms, p.explainRepair, p.examineDrain, p.examineConstraint, p.examineExcess, p.explainBalance)
-	}
-	for _, examine := range arms {
-		if examine(c); p.touched[c.ID] {
+	for _, examine := range []func(*placement.Chain){
+		p.explainForced, p.examineEnding, p.examineRefill, p.explainFreeze,
+		p.examineRepair, p.examineDrain, p.examineConstraint, p.examineExcess, p.explainBalance,
+	} {
+		if examine(c); p.trace.done || p.touched[c.ID] {
 			return
 		}
 	}
 }
 
-func (p *pass) explainFrozen(c *placement.Chain) {
-	if p.gate(GateFreeze, unfilled(c) != nil, p.freezeWords) {
-		p.explainRepair(c)
-	}
+// explainFreeze ends the explanation where a frozen pass ends.
+func (p *pass) explainFreeze(*placement.Chain) {
+	p.trace.done = p.frozen() && !p.gate(GateFreeze, false, p.freezeWords)
 }
 
 func (p *pass) explainForced(c *placement.Chain) {
@@ -95,12 +91,6 @@ func (p *pass) explainForced(c *placement.Chain) {
 		if f := &p.view.Forced[i]; f.Chain == c.ID && p.Now < f.Expires && !p.touched[c.ID] {
 			p.examineForced(c, f)
 		}
-	}
-}
-
-func (p *pass) explainRepair(c *placement.Chain) {
-	if p.view.Missing(c) > 0 {
-		p.examineRepair(c)
 	}
 }
 

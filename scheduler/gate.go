@@ -48,6 +48,7 @@ type words struct{ value, limit, change string }
 type trace struct {
 	gates []Gate
 	shut  []words // of the gates that did not pass
+	done  bool    // the pass would end here
 }
 
 // gate notes that a condition was tried and returns it. The words are only

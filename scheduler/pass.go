@@ -44,6 +44,7 @@ type arm int
 
 const (
 	armEnding arm = iota
+	armRefill
 	armDrain
 	armConstraint
 	armExcess
@@ -69,6 +70,8 @@ func (a arm) cursor(c *Cursor) *placement.ChainID {
 	switch a {
 	case armEnding:
 		return &c.Ending
+	case armRefill:
+		return &c.Refill
 	case armDrain:
 		return &c.Drain
 	case armConstraint:

@@ -31,6 +31,7 @@ type Input struct {
 // value begins at the start.
 type Cursor struct {
 	Ending     placement.ChainID
+	Refill     placement.ChainID
 	RepairLive int // live copies of Repair: this arm goes by (live copies, id)
 	Repair     placement.ChainID
 	Drain      placement.ChainID
@@ -57,9 +58,9 @@ func Decide(in Input) Plan {
 	work := p.survey()
 	p.forced()
 	p.run(armEnding, after(work.ending, in.Cursor.Ending), p.examineEnding)
+	p.run(armRefill, after(work.refill, in.Cursor.Refill), p.examineRefill)
 	if p.frozen() {
-		p.repairArm(work.refills())
-		return p.plan
+		return p.plan // open moves finish, nothing else begins (rule S12)
 	}
 	p.repairArm(work.repair)
 	p.run(armDrain, after(work.drain, in.Cursor.Drain), p.examineDrain)

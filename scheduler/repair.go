@@ -30,29 +30,59 @@ func (p *pass) repairArm(list []needy) {
 
 // examineRepair assigns one holder to a chain that lacks copies.
 func (p *pass) examineRepair(c *placement.Chain) {
-	if p.view.Missing(c) <= 0 || !p.mayRepair(c) {
+	live := p.view.LiveCount(c)
+	if p.view.Missing(c) <= 0 || unfilled(c) != nil ||
+		!p.gate(GateRepairPause, !p.repairPaused(c, live), func() words { return p.pauseWords(live) }) ||
+		!p.mayAssign(c, live) {
 		return
 	}
-	m := unfilled(c)
-	if m != nil {
-		p.r.unfill(c, m, -1) // the room kept for the refill is the refill's
-	}
-	d, ok := p.repair(c, m)
-	if m != nil {
-		p.r.unfill(c, m, 1)
-	}
-	if !p.gate(GateTarget, ok, func() words { return p.targetWords(c, want{cause: placement.CauseRepair}) }) {
+	w := want{cause: placement.CauseRepair}
+	to, score, ok := p.target(c, w)
+	if !p.gate(GateTarget, ok, func() words { return p.targetWords(c, w) }) {
 		p.wakeBackoffs(c)
 		return
 	}
-	p.decide(c, d)
+	p.decide(c, placement.Decision{
+		Kind: placement.KindAssign, Cause: placement.CauseRepair, To: to, Source: p.source(c, ""),
+		ScoreFrom: placement.NoScore, ScoreTo: score, Reason: p.repairReason(c, live),
+	})
 }
 
-// mayRepair tells whether anything holds the repair of c back.
-func (p *pass) mayRepair(c *placement.Chain) bool {
-	live := p.view.LiveCount(c)
-	return p.gate(GateRepairPause, !p.repairPaused(c, live), func() words { return p.pauseWords(live) }) &&
-		p.gate(GateQuarantine, !p.quarantined(c), func() words { return p.quarantineWords(c) }) &&
+// examineRefill assigns the target of an evict-first move: the recorded one
+// while it may take the copy, else the best other. When only the victim is
+// left the move is called off, and an ordinary repair may go there (rule S8).
+func (p *pass) examineRefill(c *placement.Chain) {
+	m := unfilled(c)
+	if m == nil || p.view.Missing(c) <= 0 || !p.mayAssign(c, p.view.LiveCount(c)) {
+		return
+	}
+	p.r.unfill(c, m, -1) // the room kept for the refill is the refill's
+	w := want{cause: m.Cause, from: m.From, avoid: m.From, booked: true}
+	to, score, ok := m.To, m.ScoreTo, p.admit(c, w, m.To).OK()
+	if !ok {
+		to, score, ok = p.target(c, w)
+	}
+	back := !ok && p.admit(c, w, m.From).OK()
+	p.r.unfill(c, m, 1)
+	d := placement.Decision{
+		Kind: placement.KindAssign, Cause: m.Cause, Move: m.ID, To: to, Source: p.source(c, ""), Mode: m.Mode,
+		ScoreFrom: m.ScoreFrom, ScoreTo: score,
+		Reason: placement.Reason{Name: placement.ReasonRefill, Detail: fmt.Sprintf("node %s gave up its copy", m.From)},
+	}
+	if back {
+		d.Kind, d.From, d.To, d.Source = placement.KindCallOff, m.From, m.To, ""
+		d.Reason = placement.Reason{Name: placement.ReasonTargetLost, Detail: fmt.Sprintf("no node but node %s, which gave it up, may take the copy", m.From)}
+	}
+	if p.gate(GateTarget, ok || back, func() words { return p.targetWords(c, w) }) {
+		p.decide(c, d)
+		return
+	}
+	p.wakeBackoffs(c)
+}
+
+// mayAssign tells whether c may be given one more pulling holder.
+func (p *pass) mayAssign(c *placement.Chain, live int) bool {
+	return p.gate(GateQuarantine, !p.quarantined(c), func() words { return p.quarantineWords(c) }) &&
 		p.gate(GateSource, p.hasSource(c, live), func() words { return sourceWords(c, live) }) &&
 		p.gate(GateCopies, !p.crowded(c), func() words { return p.copiesWords(c) })
 }
@@ -83,43 +113,12 @@ func (p *pass) hasSource(c *placement.Chain, live int) bool {
 	return live > 0 || !c.EverReady && p.view.PullingCount(c) == 0
 }
 
-// repair returns the assignment of one more holder; m is the evict-first move
-// it refills, or nil.
-func (p *pass) repair(c *placement.Chain, m *placement.Move) (placement.Decision, bool) {
-	d := placement.Decision{Kind: placement.KindAssign, Cause: placement.CauseRepair, ScoreFrom: placement.NoScore}
-	w := want{cause: placement.CauseRepair}
-	ok := false
-	if m != nil {
-		d.Cause, d.Move, d.Mode, d.ScoreFrom = m.Cause, m.ID, m.Mode, m.ScoreFrom
-		w = want{cause: m.Cause, avoid: m.From}
-		if ok = p.admit(c, w, m.To).OK(); ok {
-			d.To, d.ScoreTo = m.To, m.ScoreTo
-		}
-	}
-	if !ok {
-		if d.To, d.ScoreTo, ok = p.target(c, w); !ok {
-			return d, false
-		}
-	}
-	d.Source = p.source(c, "")
-	d.Reason = p.repairReason(c, m, d.To)
-	return d, true
-}
-
-func (p *pass) repairReason(c *placement.Chain, m *placement.Move, to placement.NodeID) placement.Reason {
-	switch {
-	case m != nil && to == m.To:
-		return placement.Reason{Name: placement.ReasonRefill, Detail: fmt.Sprintf("node %s dropped its copy", m.From)}
-	case m != nil:
-		return placement.Reason{
-			Name: placement.ReasonRefill, Detail: fmt.Sprintf("node %s dropped its copy and node %s may not take it now", m.From, m.To),
-		}
-	case !c.EverReady:
+func (p *pass) repairReason(c *placement.Chain, live int) placement.Reason {
+	if !c.EverReady {
 		return placement.Reason{Name: placement.ReasonFirstCopy, Detail: "the chain has never had a ready copy"}
 	}
 	return placement.Reason{
-		Name:   placement.ReasonBelowDesired,
-		Detail: fmt.Sprintf("%d of %d copies are missing, %d live", p.view.Missing(c), c.Spec.Desired, p.view.LiveCount(c)),
+		Name: placement.ReasonBelowDesired, Detail: fmt.Sprintf("%d of %d copies are missing, %d live", p.view.Missing(c), c.Spec.Desired, live),
 	}
 }
 

@@ -98,13 +98,14 @@ func (r *Reservations) take(c *placement.Chain, d *placement.Decision) {
 	pulling := placement.Usage{Pulling: 1, Weight: weight, ReservedBytes: size}
 	switch d.Kind {
 	case placement.KindAssign:
-		if m := c.MoveByID(d.Move); m != nil { // its target was reserved by base
+		if m := c.MoveByID(d.Move); m != nil { // a refill: base has reserved for it, the move is in the budgets
 			r.unfill(c, m, -1)
+		} else {
+			pulling.RepairsIn = 1
+			r.view.OpenMoves.Total++
 		}
-		pulling.RepairsIn = 1
 		r.shift(d.To, weight)
 		r.spend(d.To, pulling)
-		r.view.OpenMoves.Total++
 	case placement.KindOpenMove:
 		pulling.MovesIn = 1
 		r.shift(d.To, weight)

@@ -9,8 +9,12 @@ import (
 
 // agenda is which chains concern which arm, in id order. Balance concerns all.
 type agenda struct {
-	ending, drain, constraint, excess []*placement.Chain
-	repair                            []needy // fewest live copies first, then id
+	ending     []*placement.Chain
+	refill     []*placement.Chain
+	repair     []needy // fewest live copies first, then id
+	drain      []*placement.Chain
+	constraint []*placement.Chain
+	excess     []*placement.Chain
 }
 
 // needy is a chain that lacks copies.
@@ -22,12 +26,6 @@ type needy struct {
 // compare orders by live copies, then id.
 func (n needy) compare(live int, id placement.ChainID) int {
 	return cmp.Or(cmp.Compare(n.live, live), cmp.Compare(n.ID, id))
-}
-
-// refills returns the chains with an evict-first move that has no target yet:
-// to refill them ends an open move.
-func (a *agenda) refills() []needy {
-	return slices.DeleteFunc(a.repair, func(n needy) bool { return unfilled(n.Chain) == nil })
 }
 
 // survey looks at every chain once: it files them by arm and reserves what
@@ -49,7 +47,11 @@ func (p *pass) file(a *agenda, c *placement.Chain) {
 	if len(c.Moves) > 0 {
 		a.ending = append(a.ending, c)
 	}
-	if p.view.Missing(c) > 0 {
+	switch {
+	case p.view.Missing(c) <= 0:
+	case unfilled(c) != nil:
+		a.refill = append(a.refill, c)
+	default:
 		a.repair = append(a.repair, needy{c, live})
 	}
 	drain, constraint := p.leavers(c)

@@ -9,9 +9,10 @@ import (
 
 // want describes the target that an arm looks for.
 type want struct {
-	cause placement.Cause
-	from  placement.NodeID // the victim; "" for a repair
-	avoid placement.NodeID // taken only if no other node may; "" = none
+	cause  placement.Cause
+	from   placement.NodeID // the victim; "" for a repair
+	avoid  placement.NodeID // not this one, although it may; "" = none
+	booked bool             // the move is in the budgets already
 }
 
 // admit tells whether node may be given a copy of c now, in the state as
@@ -23,23 +24,21 @@ func (p *pass) admit(c *placement.Chain, w want, node placement.NodeID) placemen
 	if why, ok := p.mayHold(c, node); !ok {
 		return placement.Refuse(placement.IneligibleTarget, "node %s: %s", node, why)
 	}
+	if w.booked {
+		return placement.Verdict{}
+	}
 	return p.view.Budget(w.cause, w.from, node)
 }
 
 // target returns the node that should get the copy: the scorer's best, or
-// without its opinion the one with the least load for its capacity; w.avoid
-// last. score is NoScore when the scorer had no say.
+// without its opinion the one with the least load for its capacity. score is
+// NoScore when the scorer had no say.
 func (p *pass) target(c *placement.Chain, w want) (node placement.NodeID, score placement.Score, ok bool) {
 	if node, score, ok = p.best(c, w); ok {
 		return node, score, true
 	}
-	if node, ok = p.leastLoaded(c, w); ok {
-		return node, placement.NoScore, true
-	}
-	if w.avoid != "" && p.admit(c, w, w.avoid).OK() {
-		return w.avoid, p.score(c, w.avoid), true
-	}
-	return "", placement.NoScore, false
+	node, ok = p.leastLoaded(c, w)
+	return node, placement.NoScore, ok
 }
 
 // best returns the scorer's best alternative that is admitted.

@@ -31,7 +31,8 @@ func (m *Mux) begin(raw net.Conn) {
 		if err := m.receive(raw); err != nil {
 			m.untrack(raw)
 			raw.Close()
-			if m.done.Err() == nil {
+			// Streams that fail because the Mux ends are no news.
+			if _, refused := errors.AsType[*Refused](err); refused || m.done.Err() == nil {
 				m.cfg.OnRefused(remote, err)
 			}
 		}

@@ -10,8 +10,8 @@ import (
 
 // Limits of HTTP over the node port.
 const (
-	httpIdlePerHost    = 16
-	httpIdle           = 64
+	httpIdlePerHost    = 256 // as many clients may be forwarded at once without dialing anew
+	httpIdle           = 512
 	httpIdleTimeout    = 90 * time.Second
 	httpHeaderBytesMax = 64 << 10
 )

@@ -15,8 +15,8 @@ import (
 // Limits of the port.
 const (
 	defaultTimeout = 5 * time.Second // for a dial with its handshake, and for an accepted handshake
-	handshakesMax  = 256             // unfinished accepted handshakes; beyond it the oldest is cut off
-	queueMax       = 256             // accepted streams of one kind that nobody has taken yet
+	handshakesMax  = 1024            // unfinished accepted handshakes; beyond it the oldest is cut off
+	queueMax       = 1024            // accepted streams of one kind that nobody has taken yet
 	bindAttempts   = 16              // port 0: TCP ports tried until UDP has the same one free
 )
 

@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/holdfast-cluster/holdfast/placement"
 )
@@ -24,12 +23,9 @@ func (p *pass) examineBalance(c *placement.Chain) {
 		return
 	}
 	w := want{cause: placement.CauseBalance, from: victim}
-	to, score, ok := p.better(c, w, from+gap)
-	if !p.gate(GateTarget, ok, func() words { return p.targetWords(c, w) }) {
-		p.wakeBackoffs(c)
-		return
-	}
-	if !p.gate(GateGap, score-from > gap, func() words { return gapWords(to, score, from, gap) }) {
+	to, score, ok := p.best(c, w, p.enough(from+gap))
+	if !p.gate(GateTarget, ok, func() words { return p.targetWords(c, w) }) ||
+		!p.gate(GateGap, score-from > gap, func() words { return gapWords(to, score, from, gap) }) {
 		p.wakeBackoffs(c)
 		return
 	}
@@ -70,19 +66,13 @@ func (p *pass) lowest(c *placement.Chain) (placement.NodeID, placement.Score) {
 	return victim, least
 }
 
-// better returns the best admitted alternative. A plain scorer is not asked
-// again once its best, refused or not, does not exceed enough: what it would
-// name next is no better.
-func (p *pass) better(c *placement.Chain, w want, enough placement.Score) (placement.NodeID, placement.Score, bool) {
-	if p.chooser == nil {
-		exclude := p.exclude(c, "")
-		node, f, ok := p.scorer.BestAlternative(c.ID, exclude)
-		score, finite := placement.ScoreOf(f)
-		if ok && finite && score <= enough && !slices.Contains(exclude, node) {
-			return node, score, true
-		}
+// enough returns the score that an alternative must exceed to be of use. An
+// explanation wants to name the best one even if it is of none.
+func (p *pass) enough(score placement.Score) placement.Score {
+	if p.trace != nil {
+		return placement.NoScore
 	}
-	return p.best(c, w)
+	return score
 }
 
 // limiting returns the words that name the axis which limits a score.

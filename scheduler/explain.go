@@ -104,8 +104,8 @@ func (p *pass) explainBalance(c *placement.Chain) {
 func (e *Explanation) conclude(p *pass) {
 	if len(p.plan.Decisions) == 0 {
 		e.Text = "nothing to do"
-		if n := len(e.Gates); n > 0 && !e.Gates[n-1].Pass {
-			g := e.Gates[n-1]
+		if i := slices.IndexFunc(e.Gates, func(g Gate) bool { return !g.Pass }); i >= 0 {
+			g := e.Gates[i] // the first arm that wanted something matters most
 			e.Text = fmt.Sprintf("nothing is done: %s is %s, needed: %s", g.Name, g.Value, g.Limit)
 		}
 		return

@@ -41,8 +41,10 @@ type Explainer interface {
 // Chooser is what a bound scorer implements to rank targets with the pass's
 // own admission in one search, instead of being asked again for each refusal.
 type Chooser interface {
-	// Choose returns the best node that admit lets through.
-	Choose(chain placement.ChainID, admit func(placement.NodeID) bool) (node placement.NodeID, score float64, ok bool)
+	// Choose returns the best node that admit lets through, if its score is
+	// above the given one; [placement.NoScore] asks for the best whatever it
+	// scores.
+	Choose(chain placement.ChainID, above placement.Score, admit func(placement.NodeID) bool) (node placement.NodeID, score float64, ok bool)
 }
 
 // Binder is what a scorer implements that needs more than ids: Decide calls

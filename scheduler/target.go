@@ -34,20 +34,21 @@ func (p *pass) admit(c *placement.Chain, w want, node placement.NodeID) placemen
 // without its opinion the one with the least load for its capacity. score is
 // NoScore when the scorer had no say.
 func (p *pass) target(c *placement.Chain, w want) (node placement.NodeID, score placement.Score, ok bool) {
-	if node, score, ok = p.best(c, w); ok {
+	if node, score, ok = p.best(c, w, placement.NoScore); ok {
 		return node, score, true
 	}
 	node, ok = p.leastLoaded(c, w)
 	return node, placement.NoScore, ok
 }
 
-// best returns the scorer's best alternative that is admitted.
-func (p *pass) best(c *placement.Chain, w want) (placement.NodeID, placement.Score, bool) {
+// best returns the scorer's best alternative that is admitted, if it scores
+// above the given score.
+func (p *pass) best(c *placement.Chain, w want, above placement.Score) (placement.NodeID, placement.Score, bool) {
 	if p.scorer == nil {
 		return "", placement.NoScore, false
 	}
 	if p.chooser != nil {
-		node, f, ok := p.chooser.Choose(c.ID, func(n placement.NodeID) bool {
+		node, f, ok := p.chooser.Choose(c.ID, above, func(n placement.NodeID) bool {
 			return n != w.avoid && p.admit(c, w, n).OK()
 		})
 		score, finite := placement.ScoreOf(f)
@@ -57,8 +58,8 @@ func (p *pass) best(c *placement.Chain, w want) (placement.NodeID, placement.Sco
 	for range 1 + AsksMax {
 		node, f, ok := p.scorer.BestAlternative(c.ID, exclude)
 		score, finite := placement.ScoreOf(f)
-		if !ok || !finite {
-			return "", placement.NoScore, false
+		if !ok || !finite || score <= above {
+			return "", placement.NoScore, false // what it would name next is no better
 		}
 		if !slices.Contains(exclude, node) && p.admit(c, w, node).OK() {
 			return node, score, true

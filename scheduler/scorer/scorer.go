@@ -1,0 +1,144 @@
+package scorer
+
+import (
+	"slices"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+	"github.com/holdfast-cluster/holdfast/scheduler"
+)
+
+// Scorer is the production scorer. By itself it has no opinion of anything;
+// [Scorer.Bind] makes one that has.
+type Scorer struct{}
+
+// New returns a scorer to install.
+func New() *Scorer { return &Scorer{} }
+
+// Score has no opinion: an unbound scorer sees no state.
+func (*Scorer) Score(placement.ChainID, placement.NodeID) (float64, bool) { return 0, false }
+
+// BestAlternative knows none.
+func (*Scorer) BestAlternative(placement.ChainID, []placement.NodeID) (placement.NodeID, float64, bool) {
+	return "", 0, false
+}
+
+// Bind returns the scorer of one pass. It also implements
+// [scheduler.Eligibility], [scheduler.Explainer] and [scheduler.Chooser].
+func (*Scorer) Bind(view *placement.View, facts placement.Facts, r *scheduler.Reservations) scheduler.PlacementScorer {
+	return newBound(view, facts, r)
+}
+
+// Score returns how good node is for chain: as it is for a holder, as it would
+// be after the move for any other node. It has no opinion of a node that is
+// not alive.
+func (b *bound) Score(chain placement.ChainID, node placement.NodeID) (float64, bool) {
+	c := b.chain(chain)
+	i, known := b.at[node]
+	if c == nil || known && b.nodes[i].node.State != placement.NodeAlive {
+		return 0, false
+	}
+	if !known || !b.gate(c, node) {
+		return 0, true
+	}
+	j := b.judge(c, i)
+	return j.score(), true
+}
+
+// BestAlternative returns the eligible node that is best for chain and not in
+// exclude: the highest score, then the larger product of the axes, then the
+// lowest id.
+func (b *bound) BestAlternative(chain placement.ChainID, exclude []placement.NodeID) (placement.NodeID, float64, bool) {
+	return b.Choose(chain, placement.NoScore, func(n placement.NodeID) bool {
+		return !slices.Contains(exclude, n) && b.view.EligibleTarget(b.chain(chain), n).OK()
+	})
+}
+
+// Choose is BestAlternative among the nodes that admit lets through, if the
+// best of them scores above the given score.
+func (b *bound) Choose(chain placement.ChainID, above placement.Score, admit func(placement.NodeID) bool) (placement.NodeID, float64, bool) {
+	c := b.chain(chain)
+	if c == nil {
+		return "", 0, false
+	}
+	b.refresh()
+	best, found := choice{rank: rank{score: above}}, false
+	for _, i := range b.order(c.Spec.Weight) {
+		n := &b.nodes[i]
+		if atMost := millionths(b.loadAxis(c, i)); atMost < best.score || atMost <= above {
+			break // the rest is loaded at least as much
+		}
+		if c.Holder(n.node.ID) != nil {
+			continue
+		}
+		j := b.judge(c, i)
+		next := choice{rank{millionths(j.score()), millionths(j.product()), n.node.ID}, j.score()}
+		if next.score > above && (!found || next.before(best.rank)) && admit(n.node.ID) {
+			best, found = next, true
+		}
+	}
+	return best.node, best.exact, found
+}
+
+// choice is an alternative with its place in the order.
+type choice struct {
+	rank
+	exact float64 // the score before rounding
+}
+
+// rank orders alternatives.
+type rank struct {
+	score, product placement.Score
+	node           placement.NodeID
+}
+
+// before tells whether r is the better alternative.
+func (r rank) before(s rank) bool {
+	switch {
+	case r.score != s.score:
+		return r.score > s.score
+	case r.product != s.product:
+		return r.product > s.product
+	}
+	return r.node < s.node
+}
+
+// Eligible tells whether node may hold chain. It asks the committed state
+// only; a draining node is the drain arm's business.
+func (b *bound) Eligible(chain placement.ChainID, node placement.NodeID) (string, bool) {
+	c := b.chain(chain)
+	if c == nil {
+		return "the chain is unknown", false
+	}
+	return b.view.EligibleHolder(c, node)
+}
+
+// gate tells whether the node may hold the chain, or take it.
+func (b *bound) gate(c *placement.Chain, node placement.NodeID) bool {
+	if c.Holder(node) == nil {
+		return b.view.EligibleTarget(c, node).OK()
+	}
+	n := b.view.Node(node)
+	if n.Eligibility == placement.Draining || n.Eligibility == placement.Maintenance {
+		return false
+	}
+	_, ok := b.view.EligibleHolder(c, node)
+	return ok
+}
+
+// Axes returns the known axes of a node for a chain and names the one that
+// limits its score: the worst soft axis, or the weight if that is lower.
+func (b *bound) Axes(chain placement.ChainID, node placement.NodeID) ([]scheduler.Axis, string) {
+	c := b.chain(chain)
+	i, known := b.at[node]
+	if c == nil || !known {
+		return nil, ""
+	}
+	j := b.judge(c, i)
+	axes := []scheduler.Axis{{Name: "weight", Value: j.weight, Input: b.weightInput(i)}}
+	for k, a := range j.soft {
+		if a.counts {
+			axes = append(axes, scheduler.Axis{Name: axisName(k), Value: a.value, Input: b.input(c, i, k)})
+		}
+	}
+	return axes, j.limiting()
+}

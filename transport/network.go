@@ -37,6 +37,7 @@ func keepalive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 4}
 }
 
+// Listen implements Network.
 func (system) Listen(addr string) (net.Listener, error) {
 	lc := net.ListenConfig{KeepAliveConfig: keepalive()}
 	ln, err := lc.Listen(context.Background(), "tcp", addr)
@@ -46,10 +47,12 @@ func (system) Listen(addr string) (net.Listener, error) {
 	return ln, nil
 }
 
+// ListenPacket implements Network.
 func (system) ListenPacket(addr string) (net.PacketConn, error) {
 	return net.ListenPacket("udp", addr)
 }
 
+// Dial implements Network.
 func (system) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	d := net.Dialer{KeepAliveConfig: keepalive()}
 	c, err := d.DialContext(ctx, "tcp", addr)
@@ -66,6 +69,7 @@ func (system) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	return c, nil
 }
 
+// Resolve implements Network with the machine's resolver.
 func (system) Resolve(ctx context.Context, addr string) ([]string, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -37,6 +37,7 @@ var (
 // versionError says that the other end speaks another version.
 type versionError struct{ got byte }
 
+// Error names both versions.
 func (e *versionError) Error() string {
 	return fmt.Sprintf("the other end speaks version %d of the node protocol, this one %d", e.got, version)
 }

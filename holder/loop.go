@@ -233,6 +233,7 @@ func (r *run) assigned(d Duties, now time.Time) {
 	if d.Incarnation != r.duties.Incarnation || d.Lineage != r.duties.Lineage {
 		r.out.inventoryDue = true
 		r.listing.wanted = true
+		clear(r.out.sent)
 	}
 	d.List = slices.Clone(d.List) // the loop writes DropAfter into its own
 	byID := make(map[placement.ChainID]*Duty, len(d.List))

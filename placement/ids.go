@@ -3,6 +3,7 @@ package placement
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 )
 
@@ -121,5 +122,5 @@ func (s Score) String() string {
 	if s == NoScore {
 		return "-"
 	}
-	return fmt.Sprintf("%.4g", s.Float())
+	return strconv.FormatFloat(s.Float(), 'f', -1, 64)
 }

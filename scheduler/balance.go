@@ -14,7 +14,7 @@ func (p *pass) examineBalance(c *placement.Chain) {
 	}
 	victim, from := p.lowest(c)
 	floor, gap := p.view.Config.FloorFor(&c.Spec), p.view.Config.GapFor(&c.Spec)
-	if !p.gate(GateScored, victim != "", scoredWords) ||
+	if !p.gate(GateScored, victim != "", func() words { return scoredWords(victim) }) ||
 		!p.gate(GateFloor, from < floor, func() words { return floorWords(victim, from, floor) }) {
 		return
 	}
@@ -41,17 +41,17 @@ func (p *pass) examineBalance(c *placement.Chain) {
 func (p *pass) mayBalance(c *placement.Chain) bool {
 	live, missing := p.view.LiveCount(c), p.view.Missing(c)
 	drain, constraint := p.leavers(c)
-	return p.gate(GatePinned, c.Spec.Policy != placement.PolicyPinned, pinnedWords) &&
+	return p.gate(GatePinned, c.Spec.Policy != placement.PolicyPinned, func() words { return pinnedWords(c) }) &&
 		p.gate(GateMove, len(c.Moves) == 0, func() words { return moveWords(c) }) &&
 		p.gate(GateDesired, missing <= 0 && live >= c.Spec.Desired, func() words { return desiredWords(c, live) }) &&
 		p.gate(GateCopies, !p.crowded(c), func() words { return p.copiesWords(c) }) &&
-		p.gate(GateLeaving, !drain && !constraint, leavingWords) &&
+		p.gate(GateLeaving, !drain && !constraint, func() words { return leavingWords(drain, constraint) }) &&
 		p.gate(GateQuarantine, !p.quarantined(c), func() words { return p.quarantineWords(c) }) &&
 		p.gate(GateCooldown, !p.cooling(p.view.CoolingUntil(c)), func() words { return p.untilWords(p.view.CoolingUntil(c)) })
 }
 
-// lowest returns the ready holder with the lowest score, ties to the lowest
-// id; "" when the scorer has no opinion of any.
+// lowest returns the ready holder with the lowest score, ties to the scorer's
+// word and then the lowest id; "" when the scorer has no opinion of any.
 func (p *pass) lowest(c *placement.Chain) (placement.NodeID, placement.Score) {
 	victim, least := placement.NodeID(""), placement.NoScore
 	for i := range c.Holders {
@@ -59,11 +59,18 @@ func (p *pass) lowest(c *placement.Chain) (placement.NodeID, placement.Score) {
 		if !settled(h) || h.Lost {
 			continue
 		}
-		if s := p.score(c, h.Node); s != placement.NoScore && (victim == "" || s < least) {
+		s := p.score(c, h.Node)
+		if s != placement.NoScore && (victim == "" || s < least || s == least && p.worse(c, h.Node, victim)) {
 			victim, least = h.Node, s
 		}
 	}
 	return victim, least
+}
+
+// worse tells whether the scorer would rather give up a than b, their scores
+// being equal.
+func (p *pass) worse(c *placement.Chain, a, b placement.NodeID) bool {
+	return p.ties != nil && p.ties.Worse(c.ID, a, b)
 }
 
 // enough returns the score that an alternative must exceed to be of use. An

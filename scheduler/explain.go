@@ -95,7 +95,7 @@ func (p *pass) explainForced(c *placement.Chain) {
 }
 
 func (p *pass) explainBalance(c *placement.Chain) {
-	if p.gate(GateScorer, p.scorer != nil, scorerWords) {
+	if p.gate(GateScorer, p.scorer != nil, p.scorerWords) {
 		p.examineBalance(c)
 	}
 }

@@ -78,7 +78,8 @@ func (p *pass) mayMove(c *placement.Chain, victim placement.NodeID) bool {
 
 // worst returns the holder to give up first among those that pass: not live
 // before live, then leaving before staying, then the lowest score (no opinion
-// last), then the lowest id. It is nil when none passes.
+// last), then as the scorer says, then the lowest id. It is nil when none
+// passes.
 func (p *pass) worst(c *placement.Chain, passes func(*placement.Holder) bool) *placement.Holder {
 	var worst *placement.Holder
 	var least standing
@@ -87,7 +88,8 @@ func (p *pass) worst(c *placement.Chain, passes func(*placement.Holder) bool) *p
 		if !passes(h) {
 			continue
 		}
-		if s := p.standing(c, h); worst == nil || s.below(least) {
+		s := p.standing(c, h)
+		if worst == nil || s.below(least) || s == least && p.worse(c, h.Node, worst.Node) {
 			worst, least = h, s
 		}
 	}

@@ -118,19 +118,30 @@ func victimWords(from placement.NodeID) words {
 }
 
 func minReadyWords(v placement.Verdict) words {
-	return words{value: v.Detail, limit: "min_ready", change: "another copy becomes live"}
+	w := words{value: "kept", limit: "min_ready kept", change: "another copy becomes live"}
+	if !v.OK() {
+		w.value = v.Detail
+	}
+	return w
 }
 
-func pinnedWords() words {
-	return words{value: "policy", limit: "not pinned", change: "the chain is unpinned"}
+func pinnedWords(c *placement.Chain) words {
+	return words{value: string(c.Spec.Policy), limit: "not pinned", change: "the chain is unpinned"}
 }
 
 func desiredWords(c *placement.Chain, live int) words {
 	return words{value: fmt.Sprintf("%d live", live), limit: strconv.Itoa(c.Spec.Desired), change: "the missing copies become live"}
 }
 
-func leavingWords() words {
-	return words{value: "a holder's node drains or may not hold the chain", limit: "none", change: "that copy has moved"}
+func leavingWords(drain, constraint bool) words {
+	w := words{value: "none", limit: "none", change: "the copy that must leave its node has moved"}
+	switch {
+	case drain:
+		w.value = "a copy on a draining node"
+	case constraint:
+		w.value = "a copy on a node that may not hold the chain"
+	}
+	return w
 }
 
 // untilWords describe a cooldown that ends at until.
@@ -142,8 +153,12 @@ func (p *pass) untilWords(until placement.Time) words {
 	return words{value: fmt.Sprintf("%v left", left), limit: "0s", change: fmt.Sprintf("the cooldown ends in %v", left)}
 }
 
-func scoredWords() words {
-	return words{value: "holders with a score", limit: "1", change: "the scorer has an opinion of a holder"}
+func scoredWords(victim placement.NodeID) words {
+	w := words{value: "node " + string(victim), limit: "a holder with a score", change: "the scorer has an opinion of a holder"}
+	if victim == "" {
+		w.value = "no opinion"
+	}
+	return w
 }
 
 func floorWords(victim placement.NodeID, score, floor placement.Score) words {
@@ -154,7 +169,11 @@ func floorWords(victim placement.NodeID, score, floor placement.Score) words {
 }
 
 func budgetWords(v placement.Verdict) words {
-	return words{value: v.Detail, limit: string(v.Code), change: "an open move ends"}
+	w := words{value: "within", limit: "within the budgets", change: "an open move ends"}
+	if !v.OK() {
+		w.value = v.Detail
+	}
+	return w
 }
 
 func gapWords(to placement.NodeID, score, from, gap placement.Score) words {
@@ -194,6 +213,10 @@ func (p *pass) freezeWords() words {
 	return words{value: "frozen: " + p.view.Freeze.Reason, limit: "thawed", change: "an operator thaws the cluster, or the freeze expires"}
 }
 
-func scorerWords() words {
-	return words{value: "scorer", limit: "installed", change: "a scorer is installed"}
+func (p *pass) scorerWords() words {
+	w := words{value: "installed", limit: "installed", change: "a scorer is installed"}
+	if p.scorer == nil {
+		w.value = "none"
+	}
+	return w
 }

@@ -47,6 +47,15 @@ type Chooser interface {
 	Choose(chain placement.ChainID, above placement.Score, admit func(placement.NodeID) bool) (node placement.NodeID, score float64, ok bool)
 }
 
+// TieBreaker is what a scorer implements that knows more than its scores say:
+// an axis that has reached 0 makes holders equal that are not. Without it, and
+// when it does not care, ties go to the lowest node id.
+type TieBreaker interface {
+	// Worse tells whether, of two holders with the same score, a rather than b
+	// should be given up.
+	Worse(chain placement.ChainID, a, b placement.NodeID) bool
+}
+
 // Binder is what a scorer implements that needs more than ids: Decide calls
 // Bind once a pass and asks only what it returns (rule S24).
 type Binder interface {

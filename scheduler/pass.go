@@ -14,6 +14,7 @@ type pass struct {
 	scorer   PlacementScorer // bound to the pass; nil = none
 	eligible Eligibility     // nil = the scorer does not say
 	chooser  Chooser         // nil = ask BestAlternative
+	ties     TieBreaker      // nil = the lowest id
 	plan     Plan
 	touched  map[placement.ChainID]bool
 	trace    *trace // nil unless explaining
@@ -36,6 +37,7 @@ func newPass(in Input) *pass {
 	}
 	p.eligible, _ = p.scorer.(Eligibility)
 	p.chooser, _ = p.scorer.(Chooser)
+	p.ties, _ = p.scorer.(TieBreaker)
 	return p
 }
 

@@ -135,16 +135,22 @@ func (b *bound) lowest(c *placement.Chain) (low float64, ok bool) {
 		return b.low, b.hasLow
 	}
 	b.lowDone, b.hasLow = true, false
-	floor := b.view.Config.FloorFor(&c.Spec)
 	for _, i := range b.order(c.Spec.Weight) {
 		id := b.nodes[i].node.ID
 		if c.Holder(id) != nil || !b.view.EligibleTarget(c, id).OK() {
 			continue
 		}
-		if j := b.judgeUnloaded(c, i); millionths(j.score()) >= floor {
+		if b.sound(c, i) {
 			b.low, b.hasLow = b.u(i, c.Spec.Weight), true
 			break
 		}
 	}
 	return b.low, b.hasLow
+}
+
+// sound tells whether node i would score at or above the floor of c but for
+// its load.
+func (b *bound) sound(c *placement.Chain, i int) bool {
+	j := b.judgeUnloaded(c, i)
+	return millionths(j.score()) >= b.view.Config.FloorFor(&c.Spec)
 }

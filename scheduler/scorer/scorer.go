@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -23,7 +24,8 @@ func (*Scorer) BestAlternative(placement.ChainID, []placement.NodeID) (placement
 }
 
 // Bind returns the scorer of one pass. It also implements
-// [scheduler.Eligibility], [scheduler.Explainer] and [scheduler.Chooser].
+// [scheduler.Eligibility], [scheduler.Explainer], [scheduler.Chooser] and
+// [scheduler.TieBreaker].
 func (*Scorer) Bind(view *placement.View, facts placement.Facts, r *scheduler.Reservations) scheduler.PlacementScorer {
 	return newBound(view, facts, r)
 }
@@ -37,7 +39,7 @@ func (b *bound) Score(chain placement.ChainID, node placement.NodeID) (float64, 
 	if c == nil || known && b.nodes[i].node.State != placement.NodeAlive {
 		return 0, false
 	}
-	if !known || !b.gate(c, node) {
+	if !known || b.shut(c, node) != "" {
 		return 0, true
 	}
 	j := b.judge(c, i)
@@ -102,6 +104,24 @@ func (r rank) before(s rank) bool {
 	return r.node < s.node
 }
 
+// Worse tells whether x rather than y should be given up: the one that must be
+// left whatever its load, then the one with more load per capacity. A load
+// axis at 0 makes all nodes equal that are far too full, and taking always
+// from the first of them would empty it beyond the others.
+func (b *bound) Worse(chain placement.ChainID, x, y placement.NodeID) bool {
+	c := b.chain(chain)
+	i, knowsX := b.at[x]
+	j, knowsY := b.at[y]
+	if c == nil || !knowsX || !knowsY || b.nodes[i].capacity == 0 || b.nodes[j].capacity == 0 {
+		return false
+	}
+	b.refresh()
+	if badX, badY := !b.sound(c, i), !b.sound(c, j); badX != badY {
+		return badX
+	}
+	return b.u(i, 0) > b.u(j, 0)
+}
+
 // Eligible tells whether node may hold chain. It asks the committed state
 // only; a draining node is the drain arm's business.
 func (b *bound) Eligible(chain placement.ChainID, node placement.NodeID) (string, bool) {
@@ -112,21 +132,23 @@ func (b *bound) Eligible(chain placement.ChainID, node placement.NodeID) (string
 	return b.view.EligibleHolder(c, node)
 }
 
-// gate tells whether the node may hold the chain, or take it.
-func (b *bound) gate(c *placement.Chain, node placement.NodeID) bool {
+// shut says why the gate is 0: the node may not hold the chain, or may not
+// take it; "" when the gate is 1.
+func (b *bound) shut(c *placement.Chain, node placement.NodeID) string {
 	if c.Holder(node) == nil {
-		return b.view.EligibleTarget(c, node).OK()
+		return b.view.EligibleTarget(c, node).Detail
 	}
 	n := b.view.Node(node)
 	if n.Eligibility == placement.Draining || n.Eligibility == placement.Maintenance {
-		return false
+		return fmt.Sprintf("node %s is %s", node, n.Eligibility)
 	}
-	_, ok := b.view.EligibleHolder(c, node)
-	return ok
+	why, _ := b.view.EligibleHolder(c, node)
+	return why
 }
 
 // Axes returns the known axes of a node for a chain and names the one that
-// limits its score: the worst soft axis, or the weight if that is lower.
+// limits its score: the gate if it is shut, the worst soft axis, or the weight
+// if that is lower.
 func (b *bound) Axes(chain placement.ChainID, node placement.NodeID) ([]scheduler.Axis, string) {
 	c := b.chain(chain)
 	i, known := b.at[node]
@@ -134,11 +156,17 @@ func (b *bound) Axes(chain placement.ChainID, node placement.NodeID) ([]schedule
 		return nil, ""
 	}
 	j := b.judge(c, i)
-	axes := []scheduler.Axis{{Name: "weight", Value: j.weight, Input: b.weightInput(i)}}
+	var axes []scheduler.Axis
+	limiting := j.limiting()
+	if why := b.shut(c, node); why != "" {
+		limiting = "gate"
+		axes = append(axes, scheduler.Axis{Name: limiting, Input: why})
+	}
+	axes = append(axes, scheduler.Axis{Name: "weight", Value: j.weight, Input: b.weightInput(i)})
 	for k, a := range j.soft {
 		if a.counts {
 			axes = append(axes, scheduler.Axis{Name: axisName(k), Value: a.value, Input: b.input(c, i, k)})
 		}
 	}
-	return axes, j.limiting()
+	return axes, limiting
 }

@@ -145,9 +145,8 @@ func (s *Store) ForRaft() (raft.LogStore, raft.StableStore) {
 }
 
 func (v *raftView) GetLog(index uint64, entry *raft.Log) error {
-	v.stopIfFailed() // the cache would still answer
 	err := v.cache.GetLog(index, entry)
-	v.stopIfFailed()
+	v.stopIfFailed() // the cache answers also when the store does not
 	return err
 }
 

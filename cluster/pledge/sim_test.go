@@ -224,7 +224,8 @@ func (w *world) settle(limit time.Duration) {
 func (w *world) check(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}) {
+},
+) {
 	t.Helper()
 	if len(w.bootstrapped) > 1 {
 		t.Fatalf("two clusters: %+v and %+v", w.bootstrapped[0], w.bootstrapped[1])

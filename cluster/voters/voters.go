@@ -133,12 +133,10 @@ func (p *plan) canLose(s Server) bool {
 	switch {
 	case s.ID == p.in.Leader:
 		return false
-	case !s.Voter:
-		return true
-	case s.Healthy:
+	case s.Voter && s.Healthy:
 		return p.holds(-1, -1)
 	}
-	return p.holds(-1, 0)
+	return true // without an idle vote a majority stays one
 }
 
 // removeOrdered takes out who must go, voters that are dead first: they cost

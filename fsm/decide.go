@@ -150,7 +150,7 @@ func (t *tx) openMove(c *placement.Chain, d placement.Decision) placement.Verdic
 			return verdict
 		}
 		m.Phase = placement.MoveDropping
-		t.beginDrop(victim)
+		t.beginDrop(c, d.From)
 	} else {
 		if v.PullingCount(c)+v.LiveCount(c)+1 > c.Spec.Desired+1 {
 			return placement.Refuse(placement.OverReplicated, "chain %s has surplus copies", c.ID)
@@ -314,7 +314,7 @@ func (t *tx) dropSurplus(c *placement.Chain, d placement.Decision) placement.Ver
 	if h.Lost {
 		removeHolder(c, d.From)
 	} else {
-		t.beginDrop(h)
+		t.beginDrop(c, d.From)
 	}
 	return placement.Verdict{}
 }

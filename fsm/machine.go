@@ -78,6 +78,12 @@ func (v *View) Decisions(before placement.Revision, visit func(*placement.Record
 	v.decisions.Descend(before-1, func(_ placement.Revision, r *placement.Record) bool { return visit(r) })
 }
 
+// Decided returns the revision of the newest record of the history, 0 if none.
+func (v *View) Decided() placement.Revision {
+	at, _, _ := v.decisions.Max()
+	return at
+}
+
 // Decision returns the record at a revision, or nil.
 func (v *View) Decision(at placement.Revision) *placement.Record {
 	r, _ := v.decisions.Get(at)

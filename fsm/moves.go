@@ -63,12 +63,18 @@ func (t *tx) mayDrop(c *placement.Chain, node placement.NodeID, mode placement.S
 func (t *tx) complete(c *placement.Chain, m *placement.Move) {
 	t.record(c, end(placement.KindComplete, c, m, placement.ReasonTargetReady, ""), placement.Accepted)
 	m.Phase, m.Deadline = placement.MoveDropping, placement.Never
-	t.beginDrop(c.Holder(m.From))
 	t.stamp(c, m.Cause)
+	t.beginDrop(c, m.From)
 }
 
-// beginDrop tells a holder to drop its copy.
-func (t *tx) beginDrop(h *placement.Holder) {
+// beginDrop tells a holder to drop its copy. One that was still pulling stops.
+func (t *tx) beginDrop(c *placement.Chain, node placement.NodeID) {
+	h := c.Holder(node)
+	if h.Phase == placement.Pulling {
+		if m := moveTo(c, node, h.Epoch); m != nil {
+			removeMove(c, m.ID)
+		}
+	}
 	h.Phase, h.Since, h.Lost = placement.Dropping, t.now, false
 }
 

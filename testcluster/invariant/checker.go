@@ -1,0 +1,223 @@
+package invariant
+
+import (
+	"fmt"
+
+	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// Checker checks the invariants of one history.
+type Checker struct {
+	shadow *fsm.Machine
+	index  uint64
+	epochs placement.Epoch // the highest epoch that has been given out
+	stamps map[placement.ChainID]placement.Time
+	opened map[placement.MoveID]placement.Decision
+	first  map[string]fsm.Result
+	leader map[uint64]string // term → who proposed in it
+
+	// Decisions counts the accepted decisions by cause and kind.
+	Decisions map[string]int
+}
+
+// New returns a checker that expects the history from its first entry.
+func New() *Checker {
+	return &Checker{
+		shadow: fsm.New(), stamps: map[placement.ChainID]placement.Time{},
+		opened: map[placement.MoveID]placement.Decision{}, first: map[string]fsm.Result{},
+		leader: map[uint64]string{}, Decisions: map[string]int{},
+	}
+}
+
+// View returns the shadow's state.
+func (k *Checker) View() *fsm.View { return k.shadow.View() }
+
+// Entry feeds one committed log entry. Entries that were fed before are skipped.
+func (k *Checker) Entry(index, term uint64, data []byte) error {
+	if index <= k.index {
+		return nil
+	}
+	k.index = index
+	batch, err := fsm.DecodeBatch(data)
+	if err != nil {
+		return fmt.Errorf("entry %d: %w", index, err)
+	}
+	ops := batch.Ops
+	for i := range max(len(ops), 1) {
+		one := batch
+		one.Ops = nil
+		if len(ops) > 0 {
+			one.Ops = ops[i : i+1]
+		}
+		if err := k.one(term, one); err != nil {
+			return fmt.Errorf("entry %d, operation %d: %w", index, i, err)
+		}
+	}
+	return nil
+}
+
+// one applies a batch of at most one operation to the shadow and checks it.
+func (k *Checker) one(term uint64, batch fsm.Batch) error {
+	before := k.shadow.View()
+	data, err := fsm.EncodeBatch(batch)
+	if err != nil {
+		return err
+	}
+	results, err := k.shadow.Apply(before.Index+1, term, data)
+	if err != nil {
+		return err
+	}
+	after := k.shadow.View()
+	if after.Revision < before.Revision || after.Now < before.Now {
+		return fmt.Errorf("same-state: revision or cluster time went back: %d→%d, %d→%d", before.Revision, after.Revision, before.Now, after.Now)
+	}
+	if len(results) == 0 {
+		return nil
+	}
+	s := step{k: k, before: before, after: after, op: batch.Ops[0], result: results[0]}
+	return s.check()
+}
+
+// step is one operation with the states around it.
+type step struct {
+	k             *Checker
+	before, after *fsm.View
+	op            fsm.Op
+	result        fsm.Result
+}
+
+func (s *step) check() error {
+	if err := s.answers(); err != nil {
+		return err
+	}
+	var failed error
+	s.after.ChangedSince(s.before.Revision, func(c fsm.Change) bool {
+		switch {
+		case c.Kind == fsm.ChangeDecision:
+			failed = s.decision(s.after.Decision(c.Revision))
+		case c.Kind == fsm.ChangeChain && !c.Deleted:
+			failed = s.chain(placement.ChainID(c.ID))
+		}
+		return failed == nil
+	})
+	return failed
+}
+
+// answers checks fenced and exactly-once.
+func (s *step) answers() error {
+	if s.result.Code == placement.StaleEpoch && s.after.Revision != s.before.Revision {
+		return fmt.Errorf("fenced: a refused report changed the state: %+v", s.op.Body)
+	}
+	key := s.op.Request.Key
+	if key == "" || s.result.Code == placement.IdempotencyMismatch || s.result.Code == placement.Overloaded {
+		return nil
+	}
+	if !s.result.Replayed {
+		s.k.first[key] = s.result
+		return nil
+	}
+	first := s.k.first[key]
+	if first.Code != s.result.Code || first.Revision != s.result.Revision {
+		return fmt.Errorf("exactly-once: request %s was answered %q at %d first and %q at %d now", key, first.Code, first.Revision, s.result.Code, s.result.Revision)
+	}
+	if s.after.Revision != s.before.Revision {
+		return fmt.Errorf("exactly-once: the repeated request %s changed the state", key)
+	}
+	return nil
+}
+
+// chain checks what must hold of a chain after each change of it.
+func (s *step) chain(id placement.ChainID) error {
+	b, a := s.before.Chain(id), s.after.Chain(id)
+	if a == nil {
+		return nil
+	}
+	if err := s.oneRebalance(a); err != nil {
+		return err
+	}
+	for i := range a.Holders {
+		h := &a.Holders[i]
+		var old *placement.Holder
+		if b != nil {
+			old = b.Holder(h.Node)
+		}
+		if old == nil || old.Epoch != h.Epoch {
+			if h.Epoch <= s.k.epochs {
+				return fmt.Errorf("fenced: chain %s on %s got epoch %d, which is not new", id, h.Node, h.Epoch)
+			}
+			s.k.epochs = max(s.k.epochs, h.Epoch)
+		}
+		if old != nil && old.Phase != placement.Dropping && h.Phase == placement.Dropping {
+			if err := s.dropped(b, a, h); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// dropped checks never-last and min-ready for a copy that was told to go.
+func (s *step) dropped(b, a *placement.Chain, h *placement.Holder) error {
+	mode := placement.PlaceFirst
+	if m := a.Rebalance(); m != nil {
+		mode = m.Mode
+	}
+	live := s.after.LiveCount(a)
+	if live < 1 {
+		return fmt.Errorf("never-last: chain %s lost its last live copy, on %s: %s", a.ID, h.Node, describe(s.before, b))
+	}
+	if want := s.after.MinReady(a, mode); live < want {
+		return fmt.Errorf("min-ready: chain %s has %d live copies, %d must stay, after the drop on %s", a.ID, live, want, h.Node)
+	}
+	return nil
+}
+
+// oneRebalance checks that a chain's moves and holders fit together.
+func (s *step) oneRebalance(a *placement.Chain) error {
+	victims := 0
+	for i := range a.Moves {
+		m := &a.Moves[i]
+		if m.From != "" {
+			victims++
+		}
+		if h := a.Holder(m.To); m.ToEpoch != 0 && m.Phase == placement.MovePulling && (h == nil || h.Epoch != m.ToEpoch || h.Phase != placement.Pulling) {
+			return fmt.Errorf("one-rebalance: move %d of chain %s pulls to %s, which is not pulling: %s", m.ID, a.ID, m.To, describe(s.after, a))
+		}
+	}
+	if victims > 1 {
+		return fmt.Errorf("one-rebalance: chain %s has %d open moves with a victim", a.ID, victims)
+	}
+	for i := range a.Holders {
+		h := &a.Holders[i]
+		if h.Phase != placement.Pulling {
+			continue
+		}
+		n := 0
+		for j := range a.Moves {
+			if a.Moves[j].To == h.Node && a.Moves[j].ToEpoch == h.Epoch {
+				n++
+			}
+		}
+		if n != 1 {
+			return fmt.Errorf("one-rebalance: chain %s pulls to %s under %d moves: %s", a.ID, h.Node, n, describe(s.after, a))
+		}
+	}
+	return nil
+}
+
+func describe(v *fsm.View, c *placement.Chain) string {
+	text := fmt.Sprintf("desired %d, live %d, missing %d, ever-ready %t;", c.Spec.Desired, v.LiveCount(c), v.Missing(c), c.EverReady)
+	for _, h := range c.Holders {
+		n := v.Node(h.Node)
+		state := placement.NodeState("unknown")
+		if n != nil {
+			state = n.State
+		}
+		text += fmt.Sprintf(" %s(%s) %s@%d lost=%t unconfirmed=%t;", h.Node, state, h.Phase, h.Epoch, h.Lost, h.Unconfirmed)
+	}
+	for _, m := range c.Moves {
+		text += fmt.Sprintf(" move %d %s %s %s %s→%s@%d;", m.ID, m.Cause, m.Mode, m.Phase, m.From, m.To, m.ToEpoch)
+	}
+	return text
+}

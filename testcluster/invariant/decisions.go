@@ -1,0 +1,165 @@
+package invariant
+
+import (
+	"fmt"
+
+	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// decision checks one new record of the history.
+func (s *step) decision(r *placement.Record) error {
+	if r == nil || r.Verdict != placement.Accepted {
+		return nil
+	}
+	d := r.Decision
+	s.k.Decisions[string(d.Cause)+" "+string(d.Kind)]++
+	if err := s.budgets(d); err != nil {
+		return err
+	}
+	switch d.Kind {
+	case placement.KindAssign:
+		return s.assigned(d)
+	case placement.KindOpenMove:
+		return s.moveOpened(d)
+	case placement.KindComplete:
+		return s.completed(d)
+	}
+	return nil
+}
+
+// assigned checks that no copy is made from nothing and none too many.
+func (s *step) assigned(d placement.Decision) error {
+	b := s.before.Chain(d.Chain)
+	a := s.after.Chain(d.Chain)
+	if d.Source == "" && b.EverReady {
+		return fmt.Errorf("acked-is-kept: chain %s, which has had a copy, is made from nothing on %s", d.Chain, d.To)
+	}
+	if n := s.after.PullingCount(a) + s.after.LiveCount(a); n > a.Spec.Desired+1 {
+		return fmt.Errorf("one-rebalance: chain %s has %d pulling and live copies after an assignment, desired is %d", d.Chain, n, a.Spec.Desired)
+	}
+	return nil
+}
+
+// moveOpened checks cooled and one-rebalance.
+func (s *step) moveOpened(d placement.Decision) error {
+	b := s.before.Chain(d.Chain)
+	if m := b.Rebalance(); m != nil {
+		return fmt.Errorf("one-rebalance: chain %s had move %d open when another was opened", d.Chain, m.ID)
+	}
+	cooldown := s.before.Config.CooldownFor(&b.Spec)
+	if last, ok := s.k.stamps[d.Chain]; ok && d.Cause == placement.CauseBalance && s.after.Now.Sub(last) < cooldown {
+		return fmt.Errorf("cooled: chain %s is moved by balance %v after its last rebalance, the cooldown is %v", d.Chain, s.after.Now.Sub(last), cooldown)
+	}
+	s.k.stamps[d.Chain] = s.after.Now
+	for _, m := range s.after.Chain(d.Chain).Moves {
+		if m.From == d.From {
+			s.k.opened[m.ID] = d
+		}
+	}
+	return nil
+}
+
+// completed checks lands-where-said, and remembers the eviction.
+func (s *step) completed(d placement.Decision) error {
+	if d.From == "" {
+		return nil
+	}
+	if d.Mode == placement.PlaceFirst {
+		s.k.stamps[d.Chain] = s.after.Now // its victim becomes dropping now
+	}
+	said, ok := s.k.opened[d.Move]
+	if !ok {
+		return fmt.Errorf("lands-where-said: move %d of chain %s is complete and was never opened", d.Move, d.Chain)
+	}
+	delete(s.k.opened, d.Move)
+	h := s.after.Chain(d.Chain).Holder(d.To)
+	if d.To != said.To || h == nil || h.Phase != placement.Ready {
+		return fmt.Errorf("lands-where-said: move %d of chain %s was to go to %s and is complete on %s", d.Move, d.Chain, said.To, d.To)
+	}
+	return nil
+}
+
+// budgets checks that what was opened fits the budgets in force.
+func (s *step) budgets(d placement.Decision) error {
+	if d.Kind != placement.KindAssign && d.Kind != placement.KindOpenMove {
+		return nil
+	}
+	cfg, open := s.before.Config, s.after.OpenMoves
+	opened := open.Total > s.before.OpenMoves.Total
+	u := s.after.Usage(d.To)
+	switch {
+	case !opened:
+		return nil
+	case open.Total > cfg.MovesMax:
+		return fmt.Errorf("budgets: %d moves are open, moves_max is %d", open.Total, cfg.MovesMax)
+	case d.Cause == placement.CauseBalance && open.Balance > cfg.BalanceMovesMax:
+		return fmt.Errorf("budgets: %d balance moves are open, balance_moves_max is %d", open.Balance, cfg.BalanceMovesMax)
+	case d.Cause == placement.CauseDrain && open.Drain > cfg.DrainMovesMax:
+		return fmt.Errorf("budgets: %d drain moves are open, drain_moves_max is %d", open.Drain, cfg.DrainMovesMax)
+	case d.From == "" && u.RepairsIn > cfg.RepairMovesInMax:
+		return fmt.Errorf("budgets: node %s has %d repairs in, repair_moves_in_max is %d", d.To, u.RepairsIn, cfg.RepairMovesInMax)
+	case d.From != "" && u.MovesIn > cfg.NodeMovesInMax:
+		return fmt.Errorf("budgets: node %s has %d moves in, node_moves_in_max is %d", d.To, u.MovesIn, cfg.NodeMovesInMax)
+	case d.From != "" && s.after.Usage(d.From).MovesOut > cfg.NodeMovesOutMax:
+		return fmt.Errorf("budgets: node %s has %d moves out, node_moves_out_max is %d", d.From, s.after.Usage(d.From).MovesOut, cfg.NodeMovesOutMax)
+	}
+	return nil
+}
+
+// Accounting compares the sums that the state keeps with those that its
+// chains really add up to.
+func Accounting(v *fsm.View) error {
+	want := map[placement.NodeID]placement.Usage{}
+	var open placement.OpenMoves
+	v.Chains.Ascend("", func(_ placement.ChainID, c *placement.Chain) bool {
+		for i := range c.Holders {
+			h := &c.Holders[i]
+			u := want[h.Node]
+			switch h.Phase {
+			case placement.Pulling:
+				u.Pulling, u.Weight = u.Pulling+1, u.Weight+c.Spec.Weight
+				u.ReservedBytes += max(c.SizeBytes(), h.SizeBytes)
+			case placement.Ready:
+				u.Ready, u.Weight, u.UsedBytes = u.Ready+1, u.Weight+c.Spec.Weight, u.UsedBytes+h.SizeBytes
+			case placement.Dropping:
+				u.Dropping, u.UsedBytes = u.Dropping+1, u.UsedBytes+h.SizeBytes
+			}
+			want[h.Node] = u
+		}
+		for _, m := range c.Moves {
+			if !fsm.Booked(&m) {
+				continue
+			}
+			open.Total++
+			if m.Cause == placement.CauseBalance {
+				open.Balance++
+			}
+			if m.Cause == placement.CauseDrain {
+				open.Drain++
+			}
+			to, from := want[m.To], want[m.From]
+			if m.From == "" {
+				to.RepairsIn++
+			} else {
+				to.MovesIn++
+				from.MovesOut++
+				want[m.From] = from
+			}
+			want[m.To] = to
+		}
+		return true
+	})
+	if open != v.OpenMoves {
+		return fmt.Errorf("accounting: the state counts %+v, its chains have %+v", v.OpenMoves, open)
+	}
+	for node, u := range want {
+		if v.Usage(node) != u {
+			return fmt.Errorf("accounting: the state counts %+v on %s, its chains add up to %+v", v.Usage(node), node, u)
+		}
+	}
+	if v.Usages.Len() > len(want) {
+		return fmt.Errorf("accounting: the state counts %d nodes, its chains use %d", v.Usages.Len(), len(want))
+	}
+	return nil
+}

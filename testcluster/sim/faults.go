@@ -1,0 +1,250 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// chance is one in n, and counts the fault when it strikes.
+func (w *World) chance(kind string, n int) bool {
+	if w.rng.IntN(n) != 0 {
+		return false
+	}
+	w.Faults[kind]++
+	return true
+}
+
+// inject lets something go wrong, or an operator do something.
+func (w *World) inject() {
+	n := w.nodes[w.rng.IntN(len(w.nodes))]
+	switch {
+	case n.up && w.chance("crash", 400):
+		n.crash()
+	case !n.up && w.rng.IntN(200) == 0:
+		if w.mayWipe(n) && w.chance("disk replaced", 4) {
+			n.wipe()
+		}
+		n.start()
+	case !n.cut && w.chance("cable out", 500):
+		n.cut, n.down = true, w.now
+		w.note("cut %s", n.id)
+	case n.cut && w.rng.IntN(100) == 0:
+		n.cut = false
+		w.note("join %s", n.id)
+	case w.chance("leader change", 300):
+		w.term++
+		w.note("term %d", w.term)
+	}
+	w.stale()
+	if w.rng.IntN(60) == 0 {
+		w.command()
+	}
+	if w.rng.IntN(80) == 0 {
+		w.put()
+	}
+}
+
+// stale lets batches of the past, perhaps of a deposed leader, reach the log.
+func (w *World) stale() {
+	if len(w.late) > 0 && w.rng.IntN(20) == 0 {
+		b := w.late[0]
+		w.late = w.late[1:]
+		if _, err := w.commit(b); err != nil {
+			w.note("late batch: %v", err)
+			w.calamity(err)
+		}
+	}
+}
+
+// calamity keeps an error that a fault's own commit met, for the next step.
+func (w *World) calamity(err error) { w.broken = err }
+
+// mayWipe tells whether the node's disk may go: every content on it must be
+// live somewhere else, so that no more than write_copies−1 disks are lost.
+func (w *World) mayWipe(n *node) bool {
+	if n.up {
+		return false
+	}
+	v := w.machine.View()
+	if m := v.Node(n.id); m == nil || m.State != placement.NodeDead {
+		return false
+	}
+	for _, c := range n.disk {
+		chain := v.Chain(c.Chain)
+		if chain == nil || chain.Content == nil {
+			continue
+		}
+		others := 0
+		for _, o := range w.nodes {
+			if o != n && o.has(c.Chain, chain.SHA256()) {
+				others++
+			}
+		}
+		if others == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// command is something an operator does.
+func (w *World) command() {
+	v := w.machine.View()
+	n := w.nodes[w.rng.IntN(len(w.nodes))].id
+	var chains []placement.ChainID
+	v.Chains.Ascend("", func(id placement.ChainID, _ *placement.Chain) bool {
+		chains = append(chains, id)
+		return true
+	})
+	op := fsm.Op{Actor: "operator", Reason: "because"}
+	switch w.rng.IntN(9) {
+	case 0:
+		op = w.newChain()
+	case 1:
+		if len(chains) > 2 {
+			op.Body = &fsm.DeleteChain{Chain: chains[w.rng.IntN(len(chains))]}
+		}
+	case 2:
+		op.Body = &fsm.SetWeight{Node: n, Weight: placement.Score(w.rng.IntN(11)) * placement.ScoreOne / 10}
+	case 3:
+		list := []placement.Eligibility{placement.Cordoned, placement.Draining, placement.Eligible, placement.Eligible}
+		op.Body = &fsm.SetEligibility{Node: n, Eligibility: list[w.rng.IntN(len(list))]}
+	case 4:
+		op.Body = &fsm.SetFreeze{For: time.Duration(1+w.rng.IntN(60)) * time.Second}
+	case 5:
+		op.Body = &fsm.ResumeRepair{}
+	case 6, 7:
+		if len(chains) > 0 {
+			op.Body = &fsm.Force{Chain: chains[w.rng.IntN(len(chains))], To: n}
+		}
+	case 8:
+		if len(chains) > 0 {
+			c := v.Chain(chains[w.rng.IntN(len(chains))])
+			spec := c.Spec
+			spec.Desired, spec.MinReady = 1+w.rng.IntN(4), 0
+			op.Body = fsm.NewPutChain(c.ID, spec)
+		}
+	}
+	if op.Body == nil {
+		return
+	}
+	w.note("operator %T %+v", op.Body, op.Body)
+	if err := w.apply(op); err != nil {
+		w.calamity(err)
+	}
+}
+
+// put writes new content to a chain as a receiving node does: to the disks of
+// write_copies holders first, then into the log. The commit may be lost.
+func (w *World) put() {
+	v := w.machine.View()
+	var chains []*placement.Chain
+	v.Chains.Ascend("", func(_ placement.ChainID, c *placement.Chain) bool {
+		chains = append(chains, c)
+		return true
+	})
+	if len(chains) == 0 {
+		return
+	}
+	c := chains[w.rng.IntN(len(chains))]
+	w.writes++
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d", w.writes))
+	body := &fsm.CommitContent{Chain: c.ID, SHA256: hex.EncodeToString(sum[:]), Size: int64(w.rng.IntN(1000))}
+	if c.Content != nil {
+		body.Base = c.Content.Version
+	}
+	for _, h := range c.Holders {
+		n := w.node(h.Node)
+		m := v.Node(h.Node)
+		if len(body.Holders) == v.Config.WriteCopiesFor(&c.Spec) || !n.reachable() || h.Phase == placement.Dropping || m == nil || m.Process != n.name() {
+			continue
+		}
+		n.store(holder.Copy{Chain: c.ID, Epoch: h.Epoch, SHA256: body.SHA256, SizeBytes: body.Size, Staged: true, Base: body.Base})
+		body.Holders = append(body.Holders, fsm.StoredCopy{Node: h.Node, Incarnation: m.Incarnation, Epoch: h.Epoch})
+	}
+	w.note("put %s base %d %.6s on %v", c.ID, body.Base, body.SHA256, body.Holders)
+	op := fsm.Op{Actor: "client", Reason: "put", Body: body}
+	switch {
+	case w.chance("put lost", 10):
+	case w.chance("put late", 6):
+		w.late = append(w.late, fsm.Batch{Now: w.now, Ops: []fsm.Op{op}})
+	default:
+		if err := w.apply(op); err != nil {
+			w.calamity(err)
+		}
+	}
+}
+
+// heal ends all faults and gives every node its full share again.
+func (w *World) heal() {
+	w.calm, w.late = true, nil
+	w.note("heal")
+	for _, n := range w.nodes {
+		n.cut = false
+		if !n.up {
+			n.start()
+		}
+		for _, op := range []fsm.Body{
+			&fsm.SetWeight{Node: n.id, Weight: placement.ScoreOne},
+			&fsm.SetEligibility{Node: n.id, Eligibility: placement.Eligible},
+		} {
+			if err := w.apply(fsm.Op{Actor: "operator", Reason: "heal", Body: op}); err != nil {
+				w.calamity(err)
+			}
+		}
+	}
+}
+
+// settle waits until nothing is decided any more, for twice the longest timer
+// of the run, and checks refills and quiet.
+func (w *World) settle() error {
+	quiet := placement.Never
+	end := w.now.Add(w.Calm)
+	last := w.machine.View().Decided()
+	for w.now < end {
+		if err := w.step(); err != nil {
+			return err
+		}
+		if d := w.machine.View().Decided(); d != last || quiet == placement.Never {
+			last, quiet = d, w.now
+		}
+		if w.now.Sub(quiet) >= 12*time.Minute {
+			return w.refilled()
+		}
+	}
+	return fmt.Errorf("quiet: decisions are still made %v after the faults ended", w.Calm)
+}
+
+// refilled checks that every chain that can have all its copies has them.
+func (w *World) refilled() error {
+	v := w.machine.View()
+	var err error
+	v.Chains.Ascend("", func(id placement.ChainID, c *placement.Chain) bool {
+		want := min(c.Spec.Desired, len(w.nodes))
+		if live := v.LiveCount(c); live != want && !w.gone(c) {
+			err = fmt.Errorf("refills: chain %s has %d live copies of %d (health %s, %+v)", id, live, want, v.HealthOf(c), *c)
+		}
+		for _, m := range c.Moves {
+			// A move whose victim may not go, for want of one more node, waits
+			// without end (rule S8).
+			if m.Phase != placement.MoveWaiting || c.Spec.Desired < len(w.nodes) {
+				err = fmt.Errorf("quiet: chain %s still has an open move: %+v", id, m)
+			}
+		}
+		return err == nil
+	})
+	return err
+}
+
+// gone tells whether every copy of a chain without content was on disks that
+// were replaced: nothing can be copied, and no copy is made from nothing.
+func (w *World) gone(c *placement.Chain) bool {
+	return !slices.ContainsFunc(w.nodes, func(n *node) bool { return n.has(c.ID, c.SHA256()) })
+}

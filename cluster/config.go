@@ -1,0 +1,211 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/placement"
+	"github.com/holdfast-cluster/holdfast/scheduler"
+	"github.com/holdfast-cluster/holdfast/transport"
+)
+
+// Profile chooses raft's timers. All voters of a cluster must use the same.
+type Profile string
+
+// Profiles. Local is for nodes on one machine, WAN for links of tens of
+// milliseconds; auto means lan.
+const (
+	ProfileAuto  Profile = "auto"
+	ProfileLocal Profile = "local"
+	ProfileLAN   Profile = "lan"
+	ProfileWAN   Profile = "wan"
+)
+
+// Timing is raft's timers. The election timeout equals the heartbeat timeout.
+type Timing struct {
+	Heartbeat time.Duration // a follower that hears nothing for so long asks for an election
+	Lease     time.Duration // a leader that reaches no quorum for so long steps down
+	Commit    time.Duration // an idle leader tells its followers the commit index so often
+}
+
+// timing returns the timers of a profile. Failover takes about two heartbeat
+// timeouts; a heartbeat must be at least 10 times the slowest write.
+func (p Profile) timing() (Timing, bool) {
+	switch p {
+	case ProfileLocal:
+		return Timing{300 * time.Millisecond, 200 * time.Millisecond, 50 * time.Millisecond}, true
+	case ProfileAuto, ProfileLAN:
+		return Timing{time.Second, 660 * time.Millisecond, 50 * time.Millisecond}, true
+	case ProfileWAN:
+		return Timing{2500 * time.Millisecond, 1660 * time.Millisecond, 100 * time.Millisecond}, true
+	}
+	return Timing{}, false
+}
+
+// Config says what a Node is and where it lives.
+type Config struct {
+	// Node is the node's name. Required.
+	Node placement.NodeID
+	// DataDir is the data directory; it is made if it is not there. Required.
+	DataDir string
+	// Cluster is the cluster's name: nodes of another name are refused.
+	// Default "holdfast".
+	Cluster string
+	// BootstrapExpect is how many servers begin the cluster: 1, 3 or 5; 0 =
+	// only ever join one. It matters to an empty data directory only.
+	BootstrapExpect int
+	// Join is where to look for the cluster: node addresses, host:port, names
+	// allowed. They are asked for ever. Without BootstrapExpect at least one
+	// is needed, unless the data directory is of a member already.
+	Join []string
+
+	// Network is where the bytes go. Default: the machine's own.
+	Network transport.Network
+	// Listen is the node port. Default "127.0.0.1:7400".
+	Listen string
+	// Advertise is the node port as others reach it. Default: as bound.
+	Advertise string
+	// Wrap puts TLS under the streams of the node port. Default: plain.
+	Wrap transport.Wrap
+	// GossipKey encrypts gossip: 16, 24 or 32 bytes, the same on all nodes.
+	// Default: not encrypted.
+	GossipKey []byte
+	// Insecure allows a node port that is not on a loopback address although
+	// gossip key or TLS are missing.
+	Insecure bool
+	// Profile chooses raft's timers. Default auto.
+	Profile Profile
+
+	// HTTP and Service are announced to the cluster as the addresses of the
+	// node's API and of the user's own service. "" = none.
+	HTTP, Service string
+	// Zone, Labels and CapacityBytes are announced to the cluster. Capacity 0 =
+	// unlimited.
+	Zone          string
+	Labels        placement.Labels
+	CapacityBytes int64
+	// Version is the build's, announced to the cluster. Default "devel".
+	Version string
+
+	// Runner makes and removes the local copies. nil = an external one, which
+	// asks for its assignments and reports over HTTP.
+	Runner holder.Runner
+	// MaxPulls bounds the pulls that run at once. Default 2.
+	MaxPulls int
+	// Space returns what is free on the content volume and what content must
+	// leave free, in bytes. nil = space is never short.
+	Space func() (freeBytes, reserveBytes int64, err error)
+	// Telemetry returns what this node has to say of itself; it is gossiped
+	// every few seconds and must not block. Default: nothing known.
+	Telemetry func() placement.Sample
+	// Registry holds the scorer. Default: one with the production scorer.
+	Registry *scheduler.Registry
+
+	// Logger is where the node logs. Default: nowhere.
+	Logger hclog.Logger
+	// Metrics are what the node counts. Default: counted for nobody.
+	Metrics *Metrics
+	// Gate, if set, is called before each write below the data directory. Tests
+	// make a disk slow, hanging or broken with it.
+	Gate func(what string) error
+}
+
+// withDefaults returns the config with its defaults filled in.
+func (c Config) withDefaults() Config {
+	setDefault(&c.Cluster, "holdfast")
+	setDefault(&c.Listen, "127.0.0.1:7400")
+	setDefault(&c.Profile, ProfileAuto)
+	setDefault(&c.Version, "devel")
+	setDefault(&c.MaxPulls, 2)
+	if c.Network == nil {
+		c.Network = transport.System()
+	}
+	if c.Telemetry == nil {
+		c.Telemetry = unknownSample
+	}
+	if c.Registry == nil {
+		c.Registry = productionScorer()
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Metrics == nil {
+		c.Metrics = NewMetrics()
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate returns an error that begins with the name of the first field that
+// is missing, out of range or in contradiction to another.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	if _, err := placement.ParseNodeID(string(c.Node)); err != nil {
+		return fmt.Errorf("Node: %w", err)
+	}
+	if c.DataDir == "" {
+		return errors.New("DataDir: name the data directory")
+	}
+	if len(c.Cluster) > clusterNameMax {
+		return fmt.Errorf("Cluster: the name has %d bytes: at most %d are allowed", len(c.Cluster), clusterNameMax)
+	}
+	switch c.BootstrapExpect {
+	case 0, 1, 3, 5:
+	default:
+		return fmt.Errorf("BootstrapExpect: %d is none of 0, 1, 3, 5", c.BootstrapExpect)
+	}
+	if c.BootstrapExpect > 1 && len(c.Join) == 0 {
+		return fmt.Errorf("Join: %d servers are to begin the cluster together: name at least one of the others", c.BootstrapExpect)
+	}
+	for _, addr := range c.Join {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("Join: %q is not host:port: %w", addr, err)
+		}
+	}
+	if _, ok := c.Profile.timing(); !ok {
+		return fmt.Errorf("Profile: %q is none of auto, local, lan, wan", c.Profile)
+	}
+	switch len(c.GossipKey) {
+	case 0, 16, 24, 32:
+	default:
+		return fmt.Errorf("GossipKey: %d bytes; give 16, 24 or 32", len(c.GossipKey))
+	}
+	if c.CapacityBytes < 0 {
+		return fmt.Errorf("CapacityBytes: %d is negative", c.CapacityBytes)
+	}
+	if c.MaxPulls < 1 {
+		return fmt.Errorf("MaxPulls: %d; give 1 or more", c.MaxPulls)
+	}
+	return c.validateExposure()
+}
+
+// clusterNameMax is what a gossip label and a handshake carry.
+const clusterNameMax = 128
+
+// validateExposure refuses a node port that strangers can reach without
+// encryption: a malformed packet can crash an unencrypted gossip (design
+// section 9).
+func (c Config) validateExposure() error {
+	if c.Insecure || c.GossipKey != nil && c.Wrap.ServerConn != nil {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("Listen: %q is not host:port: %w", c.Listen, err)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("Listen: %s is not a loopback address: set a gossip key and TLS, or say insecure", c.Listen)
+}

@@ -1,0 +1,58 @@
+package cluster
+
+// Gauge is a number that goes up and down. A prometheus.Gauge is one.
+type Gauge interface{ Set(value float64) }
+
+// Counter is a number that goes up. A prometheus.Counter is one.
+type Counter interface{ Add(delta float64) }
+
+// Observer takes samples. A prometheus.Histogram is one.
+type Observer interface{ Observe(value float64) }
+
+// Metrics are what a node counts. They are passed in, so that a process may
+// run several nodes and the caller chooses how to show them. All fields must
+// be set; [NewMetrics] returns one that counts for nobody.
+type Metrics struct {
+	Leader       Gauge // 1 while this node leads, past its barrier
+	Term         Gauge // raft's term
+	AppliedIndex Gauge // raft index of the local view
+	Revision     Gauge // the replicated counter
+	Chains       Gauge // chains in the state
+	Nodes        Gauge // nodes in the state
+
+	Entries      Counter  // log entries proposed here
+	Operations   Counter  // operations in them
+	ApplySeconds Observer // time that the state machine took for an entry
+
+	Elections            Counter  // times this node became leader
+	PassSeconds          Observer // time that a scheduler pass took
+	FirstDecisionSeconds Gauge    // from the election here to the end of the first pass
+	// Decision counts one decision proposed here. The verdict is "accepted" or
+	// a code.
+	Decision func(cause, verdict string)
+	// Probe counts one probe of a member; ok tells how it ended.
+	Probe func(ok bool)
+}
+
+// nobody takes numbers and forgets them.
+type nobody struct{}
+
+// Set forgets the value.
+func (nobody) Set(float64) {}
+
+// Add forgets the delta.
+func (nobody) Add(float64) {}
+
+// Observe forgets the value.
+func (nobody) Observe(float64) {}
+
+// NewMetrics returns metrics that count for nobody: replace what you want to
+// see.
+func NewMetrics() *Metrics {
+	return &Metrics{
+		Leader: nobody{}, Term: nobody{}, AppliedIndex: nobody{}, Revision: nobody{}, Chains: nobody{}, Nodes: nobody{},
+		Entries: nobody{}, Operations: nobody{}, ApplySeconds: nobody{},
+		Elections: nobody{}, PassSeconds: nobody{}, FirstDecisionSeconds: nobody{},
+		Decision: func(string, string) {}, Probe: func(bool) {},
+	}
+}

@@ -1,0 +1,188 @@
+package cluster
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
+	"github.com/holdfast-cluster/holdfast/cluster/gossip"
+	"github.com/holdfast-cluster/holdfast/cluster/logstore"
+	"github.com/holdfast-cluster/holdfast/cluster/pledge"
+	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/scheduler"
+	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
+	"github.com/holdfast-cluster/holdfast/transport"
+)
+
+// Node is one member of a cluster. Make one with New; it runs once.
+type Node struct {
+	cfg     Config
+	log     hclog.Logger
+	timing  Timing
+	process string // random id of this run
+	mux     *transport.Mux
+	pulls   *http.Transport
+	https   *http.Transport
+	machine *machine
+	elapsed func() time.Duration // monotonic; what the leader's clock goes by
+
+	ran      atomic.Bool
+	bound    chan struct{} // closed when the node port is bound
+	member   chan struct{} // closed when the cluster id is on disk
+	killed   chan struct{}
+	killOnce sync.Once
+
+	live     atomic.Pointer[live] // nil before the start
+	id       atomic.Pointer[ids]
+	pledged  atomic.Pointer[pledge.Proposal] // what this node has pledged to
+	reign    atomic.Pointer[reign]           // while this node leads, past its barrier
+	enrolled enrolledState
+	left     atomic.Bool // Leave has succeeded
+	ready    atomic.Bool
+	leaders  bell // rings when the leader, or its reign, may have changed
+	calls    gate // calls that use raft
+	diskBusy chan struct{}
+}
+
+// ids are what the data directory says of the node.
+type ids struct{ instance, clusterID string }
+
+// live is what a running node has open.
+type live struct {
+	dir    *datadir.Dir
+	store  *logstore.Store
+	raft   *raft.Raft
+	gossip *gossip.Gossip // nil until the node is a member
+	entry  *entry
+	loop   *holder.Loop // nil with an external runner
+}
+
+// New checks the configuration and names the field that is wrong. It opens
+// and starts nothing.
+func New(cfg Config) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	n := &Node{
+		cfg: cfg, log: cfg.Logger.With("node", string(cfg.Node)), process: rand.Text(),
+		machine: newMachine(cfg.Metrics),
+		bound:   make(chan struct{}), member: make(chan struct{}), killed: make(chan struct{}),
+		diskBusy: make(chan struct{}, 1),
+	}
+	n.id.Store(&ids{})
+	n.timing, _ = cfg.Profile.timing()
+	began := time.Now()
+	n.elapsed = func() time.Duration { return time.Since(began) }
+	var err error
+	n.mux, err = transport.New(transport.Config{
+		Network: cfg.Network, Listen: cfg.Listen, Advertise: cfg.Advertise, Wrap: cfg.Wrap,
+		Identity: n.identity, Admit: n.admit,
+		OnRefused: func(peer string, err error) { n.log.Debug("refused a stream", "peer", peer, "error", err) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	n.https, n.pulls = n.mux.HTTPTransport(transport.KindHTTP), n.mux.HTTPTransport(transport.KindPull)
+	return n, nil
+}
+
+// productionScorer returns a registry with the scorer that a cluster uses
+// unless it is told otherwise.
+func productionScorer() *scheduler.Registry {
+	r := new(scheduler.Registry)
+	r.Install(scorer.New())
+	return r
+}
+
+// Run opens everything, runs until ctx ends, stops everything and returns nil.
+// At the end of ctx a leader hands over first. An error says what ended the
+// node before that; the process should exit with it.
+func (n *Node) Run(ctx context.Context) error {
+	if !n.ran.CompareAndSwap(false, true) {
+		return errors.New("cluster: Run called twice")
+	}
+	crew := newCrew(n.log)
+	err := n.start(ctx, crew)
+	if err == nil {
+		err = n.wait(ctx, crew)
+	}
+	if err == nil {
+		n.handOver()
+	}
+	n.mux.CloseStreams(transport.KindHTTP)
+	n.https.CloseIdleConnections()
+	n.pulls.CloseIdleConnections()
+	crew.stop()
+	if errors.Is(err, errKilled) {
+		return nil
+	}
+	if err != nil {
+		n.log.Error("the node has stopped", "error", err)
+		return fmt.Errorf("node %s: %w", n.cfg.Node, err)
+	}
+	n.log.Info("the node has stopped")
+	return nil
+}
+
+// wait returns nil when ctx ends, or what ends the node before that.
+func (n *Node) wait(ctx context.Context, crew *crew) error {
+	live := n.live.Load()
+	select {
+	case <-ctx.Done():
+		n.log.Info("stopping: told to")
+		return nil
+	case <-n.killed:
+		n.log.Info("stopping: killed")
+		return errKilled
+	case err := <-crew.failed:
+		return err
+	case <-live.store.Failed():
+		return live.store.Err()
+	case <-n.machine.failed:
+		return n.machine.failure()
+	}
+}
+
+// Kill makes Run stop at once: no hand-over, no goodbye. It is what comes
+// closest to a crash inside a process. It may be called often.
+func (n *Node) Kill() { n.killOnce.Do(func() { close(n.killed) }) }
+
+// Bound is closed when the node port is bound, so that Address is known.
+func (n *Node) Bound() <-chan struct{} { return n.bound }
+
+// Address returns the node address as others reach it, "" before it is bound.
+func (n *Node) Address() string { return n.mux.AdvertiseAddr() }
+
+// View returns the local state: it may be behind the leader's.
+func (n *Node) View() *fsm.View { return n.machine.fsm.View() }
+
+// NodeTransport sends HTTP requests over the node port: the URL's host is a
+// node address, and the handler on that node's HTTPListener answers.
+func (n *Node) NodeTransport() http.RoundTripper { return n.https }
+
+// HTTPListener accepts what other nodes send with NodeTransport.
+func (n *Node) HTTPListener() net.Listener { return n.mux.Accept(transport.KindHTTP) }
+
+// PullTransport sends HTTP requests for content over the node port.
+func (n *Node) PullTransport() http.RoundTripper { return n.pulls }
+
+// PullListener accepts what other nodes send with PullTransport.
+func (n *Node) PullListener() net.Listener { return n.mux.Accept(transport.KindPull) }
+
+// CheckDisk writes and reads the data directory, within ctx.
+func (n *Node) CheckDisk(ctx context.Context) error { return n.checkDisk(ctx) }
+
+func (n *Node) instance() string  { return n.id.Load().instance }
+func (n *Node) clusterID() string { return n.id.Load().clusterID }

@@ -1,0 +1,196 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// The leader's probes.
+const (
+	probeEvery   = time.Second
+	probeTimeout = time.Second
+	probesMax    = 128 // at once
+	// behindMax is how many entries a server may lack of what was committed
+	// when it was asked, and still count as caught up.
+	behindMax = 256
+)
+
+// probeRequest asks a process whether it can work (rule S18).
+type probeRequest struct {
+	Instance    string                `json:"instance"`
+	Incarnation placement.Incarnation `json:"incarnation"`
+}
+
+// probeAnswer comes from a process that can.
+type probeAnswer struct {
+	Index     uint64   `json:"index"` // last entry in its log
+	Load      *float64 `json:"load"`  // nil = unknown
+	FreeBytes int64    `json:"free_bytes"`
+}
+
+func (a probeAnswer) sample() placement.Sample {
+	s := placement.Sample{Load: math.NaN(), FreeBytes: a.FreeBytes}
+	if a.Load != nil {
+		s.Load = *a.Load
+	}
+	return s
+}
+
+// unknownSample is the telemetry of a node that measures nothing.
+func unknownSample() placement.Sample { return placement.Sample{Load: math.NaN(), FreeBytes: -1} }
+
+// answerProbe answers the leader's probe: through the holder loop, and with a
+// write to the data directory. Another instance or run of the node is not the
+// one that was asked for.
+func (n *Node) answerProbe(ctx context.Context, asked probeRequest) (probeAnswer, error) {
+	live := n.live.Load()
+	own := n.ownIncarnation()
+	if live == nil || asked.Instance != n.instance() || asked.Incarnation != own {
+		return probeAnswer{}, fmt.Errorf("this is instance %s, incarnation %d", n.instance(), own)
+	}
+	check := n.checkDisk
+	if live.loop != nil {
+		check = live.loop.Probe
+	}
+	if err := check(ctx); err != nil {
+		return probeAnswer{}, err
+	}
+	sample := n.cfg.Telemetry()
+	answer := probeAnswer{Index: live.raft.LastIndex(), FreeBytes: sample.FreeBytes}
+	if !math.IsNaN(sample.Load) && !math.IsInf(sample.Load, 0) {
+		answer.Load = &sample.Load
+	}
+	return answer, nil
+}
+
+// prober probes all members, each about once a second.
+type prober struct {
+	reign  *reign
+	slots  chan struct{}
+	flying sync.WaitGroup
+
+	mu   sync.Mutex
+	busy map[placement.NodeID]bool
+}
+
+// probe probes every member, this node included, until ctx ends.
+func (r *reign) probe(ctx context.Context) {
+	p := &prober{reign: r, slots: make(chan struct{}, probesMax), busy: map[placement.NodeID]bool{}}
+	defer p.flying.Wait()
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		var due []*placement.Node
+		r.node.View().Nodes.Ascend("", func(_ placement.NodeID, n *placement.Node) bool {
+			if n.State != placement.NodeLeft {
+				due = append(due, n)
+			}
+			return true
+		})
+		for _, n := range due {
+			p.start(ctx, n)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// start probes one node, unless it is being probed or too many are.
+func (p *prober) start(ctx context.Context, n *placement.Node) {
+	p.mu.Lock()
+	taken := p.busy[n.ID]
+	p.busy[n.ID] = true
+	p.mu.Unlock()
+	if taken {
+		return
+	}
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	p.flying.Go(func() {
+		p.once(ctx, n)
+		<-p.slots
+		p.mu.Lock()
+		delete(p.busy, n.ID)
+		p.mu.Unlock()
+	})
+}
+
+// once probes a node and notes the result.
+func (p *prober) once(ctx context.Context, n *placement.Node) {
+	r := p.reign
+	committed := r.raft.CommitIndex()
+	_, throws := r.clock.readThrows()
+	asking, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	answer, err := r.ask(asking, n)
+	if ctx.Err() != nil {
+		return // the reign is over
+	}
+	now, after := r.clock.readThrows()
+	switch {
+	case err == nil:
+		r.health.succeeded(n.ID, n.Incarnation, after, answer, answer.Index+behindMax < committed, time.Now())
+		r.node.cfg.Metrics.Probe(true)
+	case after != throws:
+		return // this process stood still meanwhile: that says nothing about the node
+	default:
+		r.health.failed(n.ID, n.Incarnation, now, after, err)
+		r.node.cfg.Metrics.Probe(false)
+	}
+	select {
+	case r.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// ask sends the probe, or answers it here if the node is this one.
+func (r *reign) ask(ctx context.Context, n *placement.Node) (probeAnswer, error) {
+	request := probeRequest{n.Instance, n.Incarnation}
+	if n.Instance == r.node.instance() {
+		return r.node.answerProbe(ctx, request)
+	}
+	return call[probeAnswer](ctx, r.node, r.node.addressOfNode(n), methodProbe, request)
+}
+
+// addressOfNode returns where a node is now: gossip knows before the state.
+func (n *Node) addressOfNode(node *placement.Node) string {
+	for _, m := range n.neighbours() {
+		if m.Alive && m.Instance == node.Instance && m.Meta.Node != "" {
+			return m.Meta.Node
+		}
+	}
+	return node.Addresses.Node
+}
+
+// addressOf returns where an instance is now, "" if nobody knows.
+func (n *Node) addressOf(instance string) string {
+	for _, m := range n.neighbours() {
+		if m.Alive && m.Instance == instance && m.Meta.Node != "" {
+			return m.Meta.Node
+		}
+	}
+	if node := nodeOfInstance(n.View(), instance); node != nil {
+		return node.Addresses.Node
+	}
+	if live := n.live.Load(); live != nil && live.raft != nil {
+		for _, s := range live.raft.GetConfiguration().Configuration().Servers {
+			if s.ID == raft.ServerID(instance) {
+				return string(s.Address)
+			}
+		}
+	}
+	return ""
+}

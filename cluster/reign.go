@@ -1,0 +1,359 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/placement"
+	"github.com/holdfast-cluster/holdfast/scheduler"
+)
+
+// Times of a reign.
+const (
+	barrierTimeout = 5 * time.Second
+	barrierRetry   = 100 * time.Millisecond
+	configTimeout  = 5 * time.Second
+	proposeTimeout = 10 * time.Second
+	lookGap        = 5 * time.Millisecond // least time between two looks: a busy log wakes the leader all the time
+	tickEvery      = time.Second          // while a timer runs (rule S13)
+)
+
+// reign is the time during which this node leads in one term, from the
+// barrier to the loss of leadership.
+type reign struct {
+	node     *Node
+	raft     *raft.Raft
+	term     uint64
+	began    time.Time // won the election
+	clock    *leaderClock
+	proposer *proposer
+	health   *health
+	nudge    chan struct{} // size 1: something was sighted
+	changing chan struct{} // size 1: held while the raft configuration is changed
+	ended    <-chan struct{}
+
+	// Of the loop's goroutine.
+	cursor  scheduler.Cursor
+	wake    placement.Time // when the scheduler wants to look again, Never = never
+	more    bool           // the last plan was cut short
+	planned *fsm.View      // what the last plan was made on
+	decided bool           // the first pass is over
+	ticked  placement.Time
+}
+
+// leadership starts a reign when raft makes this node leader, and ends it when
+// raft takes that back: one at a time, the old one waited for.
+func (n *Node) leadership(ctx context.Context) error {
+	r := n.live.Load().raft
+	observer, leave := n.watchLeader(r)
+	defer leave()
+	stop := func() {}
+	defer func() { stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-observer:
+			n.leaders.ring()
+		case leads := <-r.LeaderCh():
+			stop() // two in a row that say yes: lost and won again in between
+			stop = func() {}
+			if leads {
+				stop = n.startReign(ctx, r)
+			}
+			n.leaders.ring()
+		}
+	}
+}
+
+// watchLeader returns a channel that gets raft's news about who leads.
+func (n *Node) watchLeader(r *raft.Raft) (news chan raft.Observation, leave func()) {
+	news = make(chan raft.Observation, 16)
+	observer := raft.NewObserver(news, false, func(o *raft.Observation) bool {
+		_, ok := o.Data.(raft.LeaderObservation)
+		return ok
+	})
+	r.RegisterObserver(observer)
+	return news, func() { r.DeregisterObserver(observer) }
+}
+
+// startReign starts a reign and returns how to end it, which waits.
+func (n *Node) startReign(ctx context.Context, r *raft.Raft) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.cfg.Metrics.Elections.Add(1)
+		n.lead(ctx, r, time.Now())
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// lead is one reign, from the election to its end.
+func (n *Node) lead(ctx context.Context, r *raft.Raft, began time.Time) {
+	term, ok := n.barrier(ctx, r)
+	if !ok {
+		return
+	}
+	clock := newLeaderClock(n.elapsed, n.View().Now)
+	reign := &reign{
+		node: n, raft: r, term: term, began: began, clock: clock,
+		proposer: newProposer(n, clock, r), health: newHealth(),
+		nudge: make(chan struct{}, 1), changing: make(chan struct{}, 1), ended: ctx.Done(),
+	}
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { reign.proposer.run(ctx) })
+	if !reign.found(ctx) {
+		return
+	}
+	n.log.Info("leading", "term", term, "after", time.Since(began))
+	n.reign.Store(reign)
+	n.leaders.ring()
+	defer func() {
+		n.reign.Store(nil)
+		n.leaders.ring()
+		n.log.Info("not leading any more", "term", term)
+	}()
+	parts.Go(func() { reign.probe(ctx) })
+	parts.Go(func() { reign.keepMembers(ctx) })
+	reign.loop(ctx)
+}
+
+// barrier waits until everything that was committed before is applied, and
+// returns the term in which that was so.
+func (n *Node) barrier(ctx context.Context, r *raft.Raft) (term uint64, ok bool) {
+	for ctx.Err() == nil {
+		term := r.CurrentTerm()
+		waiting, cancel := context.WithTimeout(ctx, barrierTimeout)
+		err := n.await(waiting, func() raft.Future { return r.Barrier(barrierTimeout) })
+		cancel()
+		if err == nil && r.CurrentTerm() == term && r.State() == raft.Leader {
+			return term, true
+		}
+		if ctx.Err() == nil {
+			n.log.Warn("the barrier of a new leader failed", "term", term, "error", err)
+		}
+		sleep(ctx, barrierRetry)
+	}
+	return 0, false
+}
+
+// found commits the first entry of the reign: the tick that carries cluster
+// time on, and in a new cluster its birth.
+func (r *reign) found(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		var ops []fsm.Op
+		if r.node.View().ClusterID == "" {
+			ops = []fsm.Op{{
+				Actor: nodeActor(r.node.cfg.Node), Reason: "the cluster is founded",
+				Body: &fsm.Genesis{ClusterID: r.node.clusterID(), Name: r.node.cfg.Cluster, Lineage: uuid.NewString()},
+			}}
+		}
+		proposing, cancel := context.WithTimeout(ctx, proposeTimeout)
+		results, err := r.proposer.propose(proposing, fence{}, ops...)
+		cancel()
+		if err == nil && (len(results) == 0 || results[0].OK()) {
+			r.ticked = r.clock.read()
+			return true
+		}
+		if ctx.Err() == nil {
+			r.node.log.Warn("the first entry of a new leader failed", "term", r.term, "error", err, "results", results)
+		}
+		sleep(ctx, barrierRetry)
+	}
+	return false
+}
+
+// loop looks, decides and sleeps until leadership is lost.
+func (r *reign) loop(ctx context.Context) {
+	for ctx.Err() == nil {
+		view := r.node.View()
+		r.look(ctx, view)
+		if !r.more {
+			r.rest(ctx, view)
+		}
+		sleep(ctx, lookGap)
+	}
+}
+
+// rest waits for a reason to look again: the state changed since view, a
+// sighting, or time.
+func (r *reign) rest(ctx context.Context, view *fsm.View) {
+	timer := time.NewTimer(min(view.Config.TickInterval, clockStepMax/4))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-view.Next():
+	case <-r.nudge:
+	case <-r.live().gossip.Changed():
+	case <-timer.C:
+	}
+}
+
+// look takes one look at everything: time, sightings, plan.
+func (r *reign) look(ctx context.Context, view *fsm.View) {
+	now := r.clock.read()
+	if ops := r.sightings(view); len(ops) > 0 {
+		r.propose(ctx, r.fenceOf(view), ops)
+		return // the next look sees the state that this made
+	}
+	if r.planned == nil || view.Revision != r.planned.Revision || r.more || r.due(now) || r.restless(view) {
+		r.plan(ctx, view)
+	}
+	if now = r.clock.read(); now.Sub(r.ticked) >= tickEvery && r.timerRuns(r.node.View()) {
+		r.propose(ctx, fence{}, nil)
+	}
+}
+
+// due tells whether the time has come for which the last plan waited.
+func (r *reign) due(now placement.Time) bool { return r.wake != placement.Never && now >= r.wake }
+
+// restless tells whether facts outside the state may change the plan: they are
+// looked at with each tick, not with each wake-up.
+func (r *reign) restless(view *fsm.View) bool {
+	return r.clock.read().Sub(r.planned.Now) >= view.Config.TickInterval
+}
+
+// timerRuns tells whether anything in the state waits on time, so that a
+// change of leader must not lose it. It is deliberately generous: chains cool,
+// back off and wait for deadlines, so any chain counts; a cluster without
+// chains, requests, tombstones, pauses and absent nodes stays silent.
+func (r *reign) timerRuns(view *fsm.View) bool {
+	if view.Chains.Len() > 0 || view.RequestCount() > 0 || view.TombstoneCount() > 0 ||
+		view.Freeze != nil || view.RepairPause != nil || len(view.Forced) > 0 {
+		return true
+	}
+	waits := false
+	view.Nodes.Ascend("", func(_ placement.NodeID, n *placement.Node) bool {
+		waits = n.State != placement.NodeAlive && n.State != placement.NodeLeft || n.DrainDeadline != placement.Never
+		return !waits
+	})
+	return waits
+}
+
+// fenceOf binds a batch to this term and to the configuration of the view.
+func (r *reign) fenceOf(view *fsm.View) fence { return fence{r.term, view.ConfigGeneration} }
+
+// propose commits operations of the leader itself; a failure is logged, and
+// the next look decides anew.
+func (r *reign) propose(ctx context.Context, f fence, ops []fsm.Op) []fsm.Result {
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	results, err := r.proposer.propose(ctx, f, ops...)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.node.log.Warn("a proposal of the leader failed", "operations", len(ops), "error", err)
+		}
+		sleep(ctx, barrierRetry)
+		return nil
+	}
+	r.ticked = r.clock.read()
+	return results
+}
+
+func (r *reign) live() *live { return r.node.live.Load() }
+
+// plan makes one scheduler pass and proposes what it decides.
+func (r *reign) plan(ctx context.Context, view *fsm.View) {
+	input := r.input(view)
+	started := time.Now()
+	plan := scheduler.Decide(input)
+	r.node.cfg.Metrics.PassSeconds.Observe(time.Since(started).Seconds())
+	r.cursor, r.wake, r.more, r.planned = plan.Next, plan.Wake, plan.More, view
+	if len(plan.Decisions) > 0 {
+		r.decide(ctx, view, plan.Decisions)
+	}
+	if !r.decided {
+		r.decided = true
+		r.node.cfg.Metrics.FirstDecisionSeconds.Set(time.Since(r.began).Seconds())
+	}
+}
+
+// input gathers what a pass depends on.
+func (r *reign) input(view *fsm.View) scheduler.Input {
+	return scheduler.Input{
+		View: &view.View, Facts: r.health.facts(), Now: max(r.clock.read(), view.Now), Config: view.Config,
+		Scorer: r.node.cfg.Registry.Current(), Cursor: r.cursor, Work: planWork,
+	}
+}
+
+// planWork bounds the chains that one arm examines in a pass, so that a pass
+// ends while its view is young.
+const planWork = 200_000
+
+// decide proposes a plan as one batch, bound to the term and the configuration
+// it was made in (rule S11), and logs each decision with its answer.
+func (r *reign) decide(ctx context.Context, view *fsm.View, decisions []placement.Decision) {
+	ops := make([]fsm.Op, len(decisions))
+	for i, d := range decisions {
+		ops[i] = fsm.Op{Actor: "scheduler", Reason: boundReason(d.Reason), Body: fsm.NewDecide(d)}
+	}
+	for i, res := range r.propose(ctx, r.fenceOf(view), ops) {
+		d := decisions[i]
+		verdict := string(res.Code)
+		if res.OK() {
+			verdict = "accepted"
+		}
+		r.node.cfg.Metrics.Decision(string(d.Cause), verdict)
+		r.node.log.Info("decision", "chain", d.Chain, "kind", d.Kind, "cause", d.Cause, "from", d.From, "to", d.To,
+			"reason", d.Reason.String(), "verdict", verdict, "detail", res.Detail)
+	}
+}
+
+func boundReason(reason placement.Reason) string {
+	text := reason.String()
+	return text[:min(len(text), fsm.ReasonMax)]
+}
+
+// DecideInput returns what a scheduler pass over the view depends on, here and
+// now: explain and plan call scheduler.Decide with it, as the leader does.
+func (n *Node) DecideInput(view *fsm.View) scheduler.Input {
+	if r := n.reign.Load(); r != nil {
+		return scheduler.Input{
+			View: &view.View, Facts: r.health.facts(), Now: max(r.clock.read(), view.Now),
+			Config: view.Config, Scorer: n.cfg.Registry.Current(),
+		}
+	}
+	return scheduler.Input{View: &view.View, Now: view.Now, Config: view.Config, Scorer: n.cfg.Registry.Current()}
+}
+
+// lockMembership lets one change of the membership happen at a time.
+func (r *reign) lockMembership(ctx context.Context) error {
+	select {
+	case r.changing <- struct{}{}:
+		return nil
+	case <-r.ended:
+		return r.node.notLeader()
+	case <-ctx.Done():
+		return fmt.Errorf("another change of the membership is under way: %w", ctx.Err())
+	}
+}
+
+func (r *reign) unlockMembership() { <-r.changing }
+
+// servers returns the latest raft configuration, committed or not.
+func (r *reign) servers() []raft.Server {
+	return r.raft.GetConfiguration().Configuration().Servers
+}
+
+// change makes one change of the raft configuration, on the configuration
+// that the caller has just looked at, and waits until it is committed.
+func (r *reign) change(ctx context.Context, what string, begin func(prev uint64) raft.IndexFuture) error {
+	ctx, cancel := context.WithTimeout(ctx, configTimeout)
+	defer cancel()
+	prev := r.raft.GetConfiguration().Index()
+	if err := r.node.await(ctx, func() raft.Future { return begin(prev) }); err != nil {
+		return fmt.Errorf("%s in the raft configuration: %w", what, err)
+	}
+	return nil
+}

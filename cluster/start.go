@@ -1,0 +1,296 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
+	"github.com/holdfast-cluster/holdfast/cluster/gossip"
+	"github.com/holdfast-cluster/holdfast/cluster/logstore"
+	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/placement"
+	"github.com/holdfast-cluster/holdfast/transport"
+)
+
+// diskPatience is how long the end of a node waits for a disk that hangs.
+const diskPatience = time.Second
+
+// start opens and starts everything in order. What it has begun when it fails
+// is in the crew, which the caller stops.
+func (n *Node) start(ctx context.Context, crew *crew) error {
+	live := new(live)
+	if err := n.openDir(crew, live); err != nil {
+		return err
+	}
+	if err := n.mux.Bind(); err != nil {
+		return err
+	}
+	close(n.bound)
+	n.log.Info("starting", "address", n.Address(), "cluster", n.cfg.Cluster, "cluster_id", n.clusterID(), "instance", n.instance(),
+		"expect", n.cfg.BootstrapExpect, "join", n.cfg.Join, "heartbeat", n.timing.Heartbeat, "lease", n.timing.Lease, "data", n.cfg.DataDir)
+	crew.run("node port", n.mux.Run)
+	trans, err := n.startRaft(crew, live)
+	if err != nil {
+		return err
+	}
+	if live.entry, err = newEntry(n, live.dir, live.raft); err != nil {
+		return err
+	}
+	if err := n.makeParts(live); err != nil {
+		return err
+	}
+	n.live.Store(live)
+	crew.opened("calls", n.calls.close)
+	crew.run("way into the cluster", live.entry.run)
+	close(trans.ready)
+	crew.run("rpc", func(ctx context.Context) error {
+		return transport.ServeRPC(ctx, n.mux.Accept(transport.KindRPC), n.serveCall)
+	})
+	crew.run("gossip", n.runGossip)
+	crew.run("enrolment", n.enrol)
+	if live.loop != nil {
+		crew.run("holder loop", live.loop.Run)
+	}
+	crew.run("leadership", n.leadership)
+	crew.run("gauges", n.gauges)
+	return ctx.Err()
+}
+
+// openDir locks and checks the data directory.
+func (n *Node) openDir(crew *crew, live *live) error {
+	dir, err := datadir.Open(n.cfg.DataDir, datadir.Options{Gate: n.cfg.Gate})
+	if err != nil {
+		return err
+	}
+	live.dir = dir
+	crew.opened("data directory", func() {
+		select { // a check of the disk may be under way
+		case n.diskBusy <- struct{}{}:
+		case <-time.After(diskPatience):
+		}
+		if err := dir.Close(); err != nil {
+			n.log.Error("close the data directory", "error", err)
+		}
+	})
+	if err := dir.BindNode(string(n.cfg.Node)); err != nil {
+		return err
+	}
+	if err := dir.BindName(n.cfg.Cluster); err != nil {
+		return err
+	}
+	_, pledged, err := dir.Pledge()
+	if err != nil {
+		return err
+	}
+	if dir.Fresh() && !pledged && n.cfg.BootstrapExpect == 0 && len(n.cfg.Join) == 0 {
+		return fmt.Errorf("data directory %s is new: give bootstrap-expect to begin a cluster, or join to enter one", dir.Path())
+	}
+	n.id.Store(&ids{dir.Instance(), dir.Cluster().ID})
+	if !dir.Fresh() {
+		close(n.member)
+	}
+	return nil
+}
+
+// startRaft opens raft's storage and starts raft. Until the node is a member
+// raft is idle: it has no configuration, and admit lets nobody speak to it.
+func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
+	dir, err := live.dir.Sub("raft")
+	if err != nil {
+		return nil, err
+	}
+	live.store, err = logstore.Open(logstore.Config{
+		Path: filepath.Join(dir, "log.db"), MustExist: !live.dir.Fresh(),
+		WriteLimit: logstore.WriteLimit(n.timing.Heartbeat), Gate: n.cfg.Gate,
+	})
+	if err != nil {
+		return nil, err
+	}
+	crew.opened("raft log", func() {
+		if err := live.store.Close(); err != nil {
+			n.log.Error("close the raft log", "error", err)
+		}
+	})
+	snapshots, err := logstore.OpenSnapshots(dir, n.log.Named("snapshot"))
+	if err != nil {
+		return nil, err
+	}
+	if err := logstore.CheckJoint(live.store, snapshots); err != nil {
+		return nil, err
+	}
+	streams := &raftStreams{
+		Listener: n.mux.Accept(transport.KindRaft), mux: n.mux, ready: make(chan struct{}), closed: make(chan struct{}),
+		enter: func(peer transport.Identity) error { return live.entry.enterRaft(context.Background(), peer) },
+	}
+	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: streams, ServerAddressProvider: n, Logger: n.log.Named("raft-net"),
+		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: 10 * time.Second, MsgpackUseNewTimeFormat: true,
+	})
+	crew.opened("raft transport", func() { trans.Close(); trans.CloseStreams() })
+	err = live.store.Guard(func() error {
+		logs, stable := live.store.ForRaft()
+		live.raft, err = raft.NewRaft(n.raftConfig(), n.machine, logs, stable, snapshots, trans)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", err)
+	}
+	crew.opened("raft", func() {
+		down := live.raft.Shutdown()
+		trans.Close()
+		trans.CloseStreams()
+		n.mux.CloseStreams(transport.KindRaft)
+		if err := down.Error(); err != nil {
+			n.log.Error("stop raft", "error", err)
+		}
+	})
+	return streams, nil
+}
+
+func (n *Node) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.instance())
+	c.ProtocolVersion = raft.ProtocolVersionMax
+	c.HeartbeatTimeout, c.ElectionTimeout = n.timing.Heartbeat, n.timing.Heartbeat
+	c.LeaderLeaseTimeout, c.CommitTimeout = n.timing.Lease, n.timing.Commit
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	c.Logger = n.log.Named("raft")
+	return c
+}
+
+// makeParts makes what runs on top of raft.
+func (n *Node) makeParts(live *live) error {
+	timing := gossip.LANTiming()
+	switch n.cfg.Profile {
+	case ProfileLocal:
+		timing = gossip.LocalTiming()
+	case ProfileWAN:
+		timing = gossip.WANTiming()
+	default: // lan
+	}
+	var err error
+	live.gossip, err = gossip.New(gossip.Config{
+		NodeID: string(n.cfg.Node), Cluster: n.cfg.Cluster, Mux: n.mux, Network: n.cfg.Network,
+		Meta: n.gossipMeta(), Seeds: n.cfg.Join, Known: n.knownAddresses,
+		Key: n.cfg.GossipKey, Timing: timing, Logger: n.log.Named("gossip"),
+	})
+	if err != nil || n.cfg.Runner == nil {
+		return err
+	}
+	h := &holding{node: n}
+	live.loop, err = holder.New(holder.Config{
+		Runner: n.cfg.Runner, State: h, Reports: h, Space: n.cfg.Space, CheckDisk: n.checkDisk,
+		MaxPulls: n.cfg.MaxPulls, Logger: n.log.Named("holder"),
+	})
+	return err
+}
+
+func (n *Node) gossipMeta() gossip.Meta {
+	return gossip.Meta{
+		ClusterID: n.clusterID(), Instance: n.instance(), Node: n.Address(), HTTP: n.cfg.HTTP,
+		Role: gossip.Server, FeatureMin: 1, FeatureMax: fsm.Level,
+	}
+}
+
+// runGossip gossips once the node is a member: before that it only pledges
+// and joins (rule S15).
+func (n *Node) runGossip(ctx context.Context) error {
+	select {
+	case <-n.member:
+	case <-ctx.Done():
+		return nil
+	}
+	g := n.live.Load().gossip
+	if err := g.UpdateMeta(n.gossipMeta()); err != nil {
+		return err
+	}
+	return g.Run(ctx)
+}
+
+// knownAddresses returns the node addresses of all members in the state.
+func (n *Node) knownAddresses() []string {
+	var all []string
+	n.View().Nodes.Ascend("", func(_ placement.NodeID, node *placement.Node) bool {
+		if node.State != placement.NodeLeft && node.Addresses.Node != "" {
+			all = append(all, node.Addresses.Node)
+		}
+		return true
+	})
+	return all
+}
+
+// neighbours returns the members that gossip shows.
+func (n *Node) neighbours() []gossip.Member {
+	live := n.live.Load()
+	if live == nil {
+		return nil
+	}
+	return live.gossip.Members()
+}
+
+// handOver ends a reign in good order: cluster time is committed, then
+// leadership goes to another server, if there is one (rule S13).
+func (n *Node) handOver() {
+	r := n.reign.Load()
+	if r == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handOverTimeout)
+	defer cancel()
+	if _, err := r.proposer.propose(ctx, fence{}); err != nil {
+		n.log.Warn("the last tick is not committed", "error", err)
+	}
+	if err := n.transfer(ctx, r.raft); err != nil {
+		n.log.Info("leadership is not handed over", "error", err)
+	}
+}
+
+// handOverTimeout bounds the end of a reign.
+const handOverTimeout = 5 * time.Second
+
+// transferTries is how often a leader offers leadership to others: raft picks
+// one that is up to date, which may have died a moment ago.
+const transferTries = 3
+
+// transfer hands leadership to another server.
+func (n *Node) transfer(ctx context.Context, r *raft.Raft) error {
+	var err error
+	for range transferTries {
+		if r.State() != raft.Leader {
+			return nil
+		}
+		if err = n.await(ctx, r.LeadershipTransfer); err == nil {
+			return nil
+		}
+		if !sleep(ctx, 10*time.Millisecond) {
+			break
+		}
+	}
+	return fmt.Errorf("hand leadership over: %w", err)
+}
+
+// await makes a call of raft and waits for its future, at most until ctx ends.
+// The call itself ends by then or when this node stops to lead.
+func (n *Node) await(ctx context.Context, begin func() raft.Future) error {
+	if !n.calls.enter() {
+		return ErrStopped
+	}
+	result := make(chan error, 1)
+	go func() { // the gate waits for it before raft is shut down
+		defer n.calls.leave()
+		result <- begin().Error()
+	}()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return errors.Join(ErrOutcomeUnknown, ctx.Err())
+	}
+}

@@ -1,0 +1,68 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-cluster/holdfast/transport"
+)
+
+// raftStreams is raft's network: streams of kind raft over the node port.
+type raftStreams struct {
+	net.Listener
+	mux *transport.Mux
+	// enter is called before raft gets an accepted stream. An error closes it.
+	enter  func(transport.Identity) error
+	ready  chan struct{} // closed when enter may be called
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Close ends Accept.
+func (s *raftStreams) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return s.Listener.Close()
+}
+
+// Accept returns the next stream that may enter.
+func (s *raftStreams) Accept() (net.Conn, error) {
+	select {
+	case <-s.ready:
+	case <-s.closed:
+		return nil, net.ErrClosed
+	}
+	for {
+		conn, err := s.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		peer, _ := transport.PeerOf(conn)
+		if err := s.enter(peer); err != nil {
+			conn.Close()
+			continue
+		}
+		return conn, nil
+	}
+}
+
+// Dial opens a stream to a server.
+func (s *raftStreams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return s.mux.Dial(ctx, transport.KindRaft, string(address))
+}
+
+// ServerAddr returns where a server is now, for raft: an address that changed
+// must not lock a server out until the configuration is changed, which needs
+// a quorum.
+func (n *Node) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
+	if address := n.addressOf(string(id)); address != "" {
+		return raft.ServerAddress(address), nil
+	}
+	return "", fmt.Errorf("neither gossip nor state knows instance %s", id)
+}

@@ -545,7 +545,7 @@ func TestDialGivesUp(t *testing.T) {
 			network: func(h string) transport.Network { return n.Host(h, "10.0.0."+h) },
 			listen:  func(h string) string { return "10.0.0." + h + ":7400" },
 		}
-		a := start(t, p, identity("1"), nil)
+		a, c := start(t, p, identity("1"), nil), start(t, p, identity("3"), nil)
 		silent, err := p.network("2").Listen("10.0.0.2:7400")
 		if err != nil {
 			t.Fatal(err)
@@ -568,6 +568,36 @@ func TestDialGivesUp(t *testing.T) {
 		_, err = a.Dial(t.Context(), transport.KindRPC, "10.0.0.2:7400")
 		if !errors.Is(err, net.ErrClosed) || time.Since(begun) != time.Second {
 			t.Errorf("Mux ended: got %v after %v", err, time.Since(begun))
+		}
+		n.Cut("3", "2")
+		time.AfterFunc(time.Second, c.stop)
+		begun = time.Now()
+		_, err = c.Dial(t.Context(), transport.KindRPC, "10.0.0.2:7400")
+		if !errors.Is(err, net.ErrClosed) || time.Since(begun) != time.Second {
+			t.Errorf("Mux ended while dialing into a cut: got %v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// The limits of the handshake end with it: more streams than handshakes may be
+// unfinished live side by side, and through an idle hour.
+func TestStreamsOutliveTheHandshake(t *testing.T) {
+	attacked(t, func(t *testing.T, b *node, p place, _ func() net.Conn) {
+		a := start(t, p, identity("a"), nil)
+		var streams []net.Conn
+		for range 1100 {
+			c, err := a.Dial(t.Context(), transport.KindRPC, b.AdvertiseAddr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			streams = append(streams, c)
+		}
+		time.Sleep(time.Hour)
+		for i, c := range streams {
+			fmt.Fprint(c, "x")
+			if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+				t.Fatalf("stream %d of %d: %v", i, len(streams), err)
+			}
 		}
 	})
 }

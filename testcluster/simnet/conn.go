@@ -74,7 +74,7 @@ func (c *conn) send(k chunkKind, data []byte) {
 	}
 	p.in = append(p.in, ch)
 	p.inBytes += len(data)
-	if len(p.in) == 1 || k != chunkData {
+	if len(p.in) == 1 {
 		p.sig.wake() // otherwise it waits for an earlier chunk
 	}
 }

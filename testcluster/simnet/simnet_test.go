@@ -130,7 +130,13 @@ func TestOrderKeptWhenDelayShrinks(t *testing.T) {
 		write(t, a, "first")
 		n.Delay("n1", "n2", ms)
 		write(t, a, "second")
+		a.Close()
+		time.Sleep(10 * ms)
+		if _, err := b.Write([]byte("x")); err != nil {
+			t.Errorf("the end of the stream has overtaken its bytes: %v", err)
+		}
 		read(t, b, "firstsecond")
+		readFails(t, b, 0, io.EOF)
 	})
 }
 
@@ -288,10 +294,12 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// A writer that is blocked on a full queue learns that its peer has closed.
+// A writer that is blocked on a full queue learns that its peer has closed,
+// also with unread bytes before the end.
 func TestBlockedWriterSeesClose(t *testing.T) {
 	bubble(t, func(t *testing.T, n *simnet.Net, h []transport.Network) {
 		a, b := connect(t, h[0], h[1])
+		write(t, b, "unread")
 		failed := make(chan error)
 		go func() {
 			_, err := a.Write(make([]byte, 2<<20))
@@ -391,16 +399,16 @@ func TestPartitionReplaces(t *testing.T) {
 	})
 }
 
-// A dial that waits in a cut succeeds when the link heals, and ends at once
-// with its context.
+// A dial that a cut interrupts succeeds one round trip after the link heals,
+// and one that waits in a cut ends at once with its context.
 func TestDialInCut(t *testing.T) {
 	bubble(t, func(t *testing.T, n *simnet.Net, h []transport.Network) {
 		ln, err := h[1].Listen(ip(2) + ":7400")
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.Cut("n1", "n2")
 		start := time.Now()
+		time.AfterFunc(ms, func() { n.Cut("n1", "n2") })
 		time.AfterFunc(time.Minute, n.Heal)
 		c, err := h[0].Dial(t.Context(), ip(2)+":7400")
 		if err != nil {

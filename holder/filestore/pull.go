@@ -179,6 +179,7 @@ type part struct {
 	file  *os.File
 	sum   hash.Hash
 	have  int64
+	torn  bool          // a write failed half-way: begin again
 	wrote func(n int64) // takes written bytes off the booking
 }
 
@@ -190,7 +191,7 @@ func (s *Store) openPart(ctx context.Context, a holder.Assignment) (*part, error
 		return nil, noSpace(err)
 	}
 	p.file = f
-	p.have, err = copyBytes(ctx, p.sum, f, nil)
+	p.have, err = pour(ctx, f, p.sum, func([]byte) error { return nil })
 	if err == nil && p.have > a.Content.Size {
 		err = p.reset()
 	}
@@ -206,7 +207,7 @@ func (p *part) close() { p.file.Close() }
 // reset begins again from nothing.
 func (p *part) reset() error {
 	p.sum.Reset()
-	p.have = 0
+	p.have, p.torn = 0, false
 	if err := p.file.Truncate(0); err != nil {
 		return err
 	}
@@ -273,9 +274,11 @@ func (p *part) fetch(ctx context.Context, src holder.Source) error {
 	if size != p.a.Content.Size {
 		return fmt.Errorf("it has %d bytes, not %d", size, p.a.Content.Size)
 	}
-	rest := io.LimitReader(body, p.a.Content.Size-p.have)
-	_, err = copyBytes(watched, io.Discard, rest, func(b []byte) error { alive(); return p.append(b) })
-	if err != nil {
+	rest := io.LimitReader(heard{body, alive}, p.a.Content.Size-p.have)
+	if _, err := pour(watched, rest, p.sum, p.append); err != nil {
+		if p.torn {
+			err = errors.Join(err, p.reset())
+		}
 		return orStall(watched, err)
 	}
 	if p.have < p.a.Content.Size {
@@ -284,13 +287,13 @@ func (p *part) fetch(ctx context.Context, src holder.Source) error {
 	return p.verify()
 }
 
-// append writes b behind the part and takes it into the hash. After a short
-// write the hash is of no file: the part begins again.
+// append writes b behind the part. After a short write the file has bytes that
+// the hash has not.
 func (p *part) append(b []byte) error {
 	if _, err := p.file.Write(b); err != nil {
-		return errors.Join(noSpace(err), p.reset())
+		p.torn = true
+		return noSpace(err)
 	}
-	p.sum.Write(b)
 	p.have += int64(len(b))
 	p.wrote(int64(len(b)))
 	if p.a.Progress != nil {

@@ -107,10 +107,10 @@ func (s *Store) spool(ctx context.Context, u Upload, body io.Reader, book *booki
 		}
 	}()
 	sum := sha256.New()
-	n, err := copyBytes(ctx, f, io.LimitReader(body, u.Size+1), func(b []byte) error {
+	n, err := pour(ctx, io.LimitReader(body, u.Size+1), sum, func(b []byte) error {
 		book.wrote(int64(len(b)))
-		sum.Write(b)
-		return nil
+		_, err := f.Write(b)
+		return err
 	})
 	sha = hex.EncodeToString(sum.Sum(nil))
 	switch {

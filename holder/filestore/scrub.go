@@ -91,7 +91,7 @@ func (s *Store) readSlowly(ctx context.Context, path string) (sha string, err er
 	defer f.Close()
 	sum := sha256.New()
 	began, read := time.Now(), int64(0)
-	_, err = copyBytes(ctx, sum, f, func(b []byte) error {
+	_, err = pour(ctx, f, sum, func(b []byte) error {
 		read += int64(len(b))
 		due := time.Duration(float64(read) / float64(s.cfg.ScrubRate) * float64(time.Second))
 		return sleep(ctx, due-time.Since(began))

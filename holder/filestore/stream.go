@@ -8,28 +8,44 @@ import (
 	"time"
 )
 
-// bufferBytes is how much is read, hashed and written at a time.
-const bufferBytes = 1 << 20
+// bufferBytes is how much is read and written at a time, and pieceBytes how
+// much at least, unless the source ends: fewer, larger writes.
+const (
+	bufferBytes = 1 << 20
+	pieceBytes  = 256 << 10
+)
 
-// copyBytes reads src to its end into dst, hands each piece to each as well
-// (nil = nobody), and stops between two pieces when ctx ends.
-func copyBytes(ctx context.Context, dst io.Writer, src io.Reader, each func([]byte) error) (n int64, err error) {
-	buf := make([]byte, bufferBytes)
+// pour reads src to its end. Each piece goes to write, and into sum while the
+// next is read, because the hash is the slowest part. When pour returns, sum
+// has taken exactly the pieces that write took without an error; n counts them.
+func pour(ctx context.Context, src io.Reader, sum io.Writer, write func([]byte) error) (n int64, err error) {
+	free, full, hashed := make(chan []byte, 3), make(chan []byte, 3), make(chan struct{})
+	for range cap(free) {
+		free <- make([]byte, bufferBytes)
+	}
+	go func() {
+		defer close(hashed)
+		for piece := range full {
+			sum.Write(piece) //nolint:errcheck // a hash does not fail
+			free <- piece[:bufferBytes]
+		}
+	}()
+	defer func() {
+		close(full)
+		<-hashed
+	}()
 	for {
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		got, readErr := src.Read(buf)
+		buf := <-free
+		got, readErr := readPiece(src, buf)
 		if got > 0 {
-			if _, err := dst.Write(buf[:got]); err != nil {
+			if err := write(buf[:got]); err != nil {
 				return n, err
 			}
 			n += int64(got)
-			if each != nil {
-				if err := each(buf[:got]); err != nil {
-					return n, err
-				}
-			}
+			full <- buf[:got]
 		}
 		if errors.Is(readErr, io.EOF) {
 			return n, nil
@@ -38,6 +54,31 @@ func copyBytes(ctx context.Context, dst io.Writer, src io.Reader, each func([]by
 			return n, readErr
 		}
 	}
+}
+
+// readPiece reads until buf holds a piece, or src ends or fails.
+func readPiece(src io.Reader, buf []byte) (n int, err error) {
+	for n < pieceBytes && err == nil {
+		var got int
+		got, err = src.Read(buf[n:])
+		n += got
+	}
+	return n, err
+}
+
+// heard calls alive for each read that brought something.
+type heard struct {
+	io.Reader
+	alive func()
+}
+
+// Read reads on.
+func (h heard) Read(b []byte) (int, error) {
+	n, err := h.Reader.Read(b)
+	if n > 0 {
+		h.alive()
+	}
+	return n, err
 }
 
 // stallGuard returns a context that ends when alive is not called for limit.

@@ -96,7 +96,7 @@ func (h *holding) duties(view *fsm.View, own placement.Incarnation) holder.Dutie
 	if own == 0 || from.Incarnation != own {
 		return d
 	}
-	d.Incarnation = own
+	d.Incarnation, d.WantInventory = own, from.WantInventory
 	for _, a := range from.Assignments {
 		duty := holder.Duty{Phase: a.Phase, Settled: settled(view, a.Chain)}
 		duty.Chain, duty.Epoch, duty.Content, duty.First = a.Chain, a.Epoch, a.Content, a.First

@@ -109,11 +109,15 @@ type Duties struct {
 	Lineage  string
 	// Incarnation is the one that Apply issued to this process. 0 = none yet:
 	// the node does nothing and reports nothing.
-	Incarnation  placement.Incarnation
-	DropGrace    time.Duration // how long a dropping copy goes on serving
-	MoveDeadline time.Duration // progress is reported at most every tenth of it
-	List         []Duty        // at most one per chain, in any order
-	Discard      []Discard
+	Incarnation placement.Incarnation
+	// WantInventory says that the state has given this node up meanwhile and
+	// waits to hear anew what it holds. The inventory is sent once each time
+	// this becomes true.
+	WantInventory bool
+	DropGrace     time.Duration // how long a dropping copy goes on serving
+	MoveDeadline  time.Duration // progress is reported at most every tenth of it
+	List          []Duty        // at most one per chain, in any order
+	Discard       []Discard
 }
 
 // State is where the loop learns its duties.

@@ -230,7 +230,8 @@ func (r *run) assigned(d Duties, now time.Time) {
 		r.cfg.Logger.Warn("ignored a view of the duties that goes back", "index", d.Index, "have", r.duties.Index)
 		return
 	}
-	if d.Incarnation != r.duties.Incarnation || d.Lineage != r.duties.Lineage {
+	asked := d.WantInventory && !r.duties.WantInventory
+	if asked || d.Incarnation != r.duties.Incarnation || d.Lineage != r.duties.Lineage {
 		r.out.inventoryDue = true
 		r.listing.wanted = true
 		clear(r.out.sent)

@@ -86,6 +86,7 @@ type Assignments struct {
 	Revision    uint64       `json:"revision"`
 	Assignments []Assignment `json:"assignments"`
 	Discard     []CopyRef    `json:"discard"`
+	Wanted      bool         `json:"inventory_wanted"` // the complete inventory has to be reported
 }
 
 // Assignment is one copy that a node has to pull, keep or drop.
@@ -97,6 +98,7 @@ type Assignment struct {
 	Sources  []Source    `json:"sources"` // live copies to pull from; empty for a chain's first copy
 	Spec     Spec        `json:"spec"`
 	Deadline ClusterTime `json:"deadline"`
+	First    bool        `json:"first"` // the chain has never had a copy: this one is made from nothing
 }
 
 // Source is a node with a live copy.

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/holdfast-cluster/holdfast/api"
+)
+
+// decode reads the request's JSON body strictly: an unknown field, a wrong
+// type or a second value is refused, and named. An empty body is an object
+// without fields if that is allowed.
+func (x *exchange) decode(into any, emptyAllowed bool) error {
+	return decodeStrict(x.body, into, emptyAllowed)
+}
+
+func decodeStrict(body []byte, into any, emptyAllowed bool) error {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 {
+		if emptyAllowed {
+			return nil
+		}
+		return api.InvalidField("body", "the request needs a JSON object as its body")
+	}
+	if body[0] != '{' {
+		return api.InvalidField("body", "the body must be a JSON object")
+	}
+	err := unmarshalStrict(body, into)
+	if err == nil {
+		return nil
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) || errors.Is(err, errTrailing) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return api.InvalidField("body", "the body is not valid JSON: %v", err)
+	}
+	field, err := blame(body, reflect.TypeOf(into).Elem(), "", err)
+	return api.InvalidField(field, "%s: %s", field, words(err))
+}
+
+var errTrailing = errors.New("something follows the object")
+
+func unmarshalStrict(data []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return err //nolint:wrapcheck // it is put into words above
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errTrailing
+	}
+	return nil
+}
+
+// blame finds the field that makes data unfit for t by trying each alone, and
+// returns its path with the error. It costs nothing while requests are good.
+func blame(data []byte, t reflect.Type, path string, err error) (string, error) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Slice:
+		var items []json.RawMessage
+		if json.Unmarshal(data, &items) == nil {
+			for i, item := range items {
+				if e := unmarshalStrict(item, reflect.New(t.Elem()).Interface()); e != nil {
+					return blame(item, t.Elem(), fmt.Sprintf("%s[%d]", path, i), e)
+				}
+			}
+		}
+	case reflect.Struct:
+		return blameField(data, t, path, err)
+	default:
+	}
+	if path == "" {
+		path = "body"
+	}
+	return path, err
+}
+
+func blameField(data []byte, t reflect.Type, path string, err error) (string, error) {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(data, &fields) != nil {
+		return path, err
+	}
+	for _, name := range sortedNames(fields) {
+		one, _ := json.Marshal(map[string]json.RawMessage{name: fields[name]}) //nolint:errchkjson // it has just been read
+		e := unmarshalStrict(one, reflect.New(t).Interface())
+		if e == nil {
+			continue
+		}
+		sub := strings.TrimPrefix(path+"."+name, ".")
+		for _, f := range reflect.VisibleFields(t) {
+			if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
+				return blame(fields[name], f.Type, sub, e)
+			}
+		}
+		return sub, e
+	}
+	return path, err
+}
+
+// words puts an error of encoding/json into words for people.
+func words(err error) string {
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &kind):
+		return fmt.Sprintf("a JSON %s does not fit, %s is needed", kind.Value, kindWord(kind.Type))
+	case strings.HasPrefix(err.Error(), "json: unknown field"):
+		return "there is no such field"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+func kindWord(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Uint64:
+		return "a whole number from 0 up"
+	default:
+		return "a whole number"
+	}
+}

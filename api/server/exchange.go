@@ -1,0 +1,209 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/api"
+	"github.com/holdfast-cluster/holdfast/fsm"
+)
+
+// exchange is one request while it is served: what the middleware has read of
+// it, and how the answer stands. It belongs to the request's goroutine.
+type exchange struct {
+	route     *route
+	w         http.ResponseWriter // of the present attempt
+	r         *http.Request
+	forwarded bool // another node has passed it on: it is answered here or not at all
+
+	level    string // consistency
+	revision uint64 // of a blocking read; meaningless without blocking
+	blocking bool
+	wait     time.Duration
+	timeout  time.Duration
+	lineage  string // the history that the client speaks of, "" = not said
+	reason   string // of the query
+
+	body    []byte
+	request fsm.Request // of a write
+
+	status int      // of a good answer
+	again  api.Code // why the attempt must be repeated elsewhere: no-leader or outcome-unknown
+}
+
+type exchangeKey struct{}
+
+func exchangeOf(ctx context.Context) *exchange {
+	return ctx.Value(exchangeKey{}).(*exchange) //nolint:errcheck,forcetypeassert // ServeHTTP has put it there
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := &outcomeWriter{ResponseWriter: w}
+	_, pattern := s.mux.Handler(r)
+	rt := s.routes[pattern]
+	done := s.metrics.begin(rt, r.Method)
+	defer func() { done(out.code()) }()
+	defer s.recoverPanic(out, r)
+	if rt == nil {
+		if pattern != "" {
+			s.mux.ServeHTTP(out, r)
+			return
+		}
+		s.writeProblem(out, s.noRoute(out, r))
+		return
+	}
+	x, p := s.open(out, r, rt)
+	if p != nil {
+		s.writeProblem(out, p)
+		return
+	}
+	x.r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+	if s.needsLeader(x) {
+		s.viaLeader(out, x)
+		return
+	}
+	s.mux.ServeHTTP(out, x.r)
+}
+
+// recoverPanic turns a panic into an answer, if none has begun, and a word to
+// who watches over the server.
+func (s *Server) recoverPanic(w *outcomeWriter, r *http.Request) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler { //nolint:errorlint // the standard library compares it so
+		panic(v)
+	}
+	s.cfg.OnError(fmt.Errorf("panic in %s %s: %v\n%s", r.Method, r.URL.Path, v, debug.Stack()))
+	if w.status != 0 {
+		panic(http.ErrAbortHandler) // the client must not take half an answer for a whole one
+	}
+	s.writeProblem(w, api.NewProblem(api.Internal, "the server failed on this request; its log says where"))
+}
+
+// noRoute tells an unknown path from a known one with another method.
+func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) *api.Problem {
+	var allowed []string
+	for _, m := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		q := *r
+		q.Method = m
+		if _, pattern := s.mux.Handler(&q); pattern != "" {
+			allowed = append(allowed, m)
+		}
+	}
+	if allowed == nil {
+		return api.NewProblem(api.NotFound, "nothing is at %.200q", r.URL.Path)
+	}
+	list := strings.Join(allowed, ", ")
+	w.Header().Set("Allow", list)
+	return api.NewProblem(api.MethodNotAllowed, "%s is not possible at %.200q; use %s", r.Method, r.URL.Path, list)
+}
+
+// open reads what is common to all requests.
+func (s *Server) open(w http.ResponseWriter, r *http.Request, rt *route) (*exchange, *api.Problem) {
+	x := &exchange{
+		route: rt, w: w, r: r, status: http.StatusOK,
+		forwarded: r.Header.Get(api.HeaderForwarded) != "",
+		lineage:   r.Header.Get(api.HeaderLineage),
+	}
+	if p := x.readQuery(); p != nil {
+		return nil, p
+	}
+	if rt.kind != write {
+		return x, nil
+	}
+	if p := x.readBody(w); p != nil {
+		return nil, p
+	}
+	return x, x.readKey()
+}
+
+// readBody takes the body into memory: it is hashed, and may be sent again.
+func (x *exchange) readBody(w http.ResponseWriter) *api.Problem {
+	limit := x.route.bodyMax
+	if limit == 0 {
+		limit = api.BodyBytesMax
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, x.r.Body, limit))
+	if err != nil {
+		if int64(len(body)) >= limit {
+			return api.NewProblem(api.TooLarge, "the body has more than the %d bytes allowed", limit)
+		}
+		return api.InvalidField("body", "the body could not be read: %v", err)
+	}
+	x.body = body
+	return nil
+}
+
+// readKey takes the idempotency key, or makes one up, and hashes the request
+// (rule S20).
+func (x *exchange) readKey() *api.Problem {
+	key := x.r.Header.Get(api.HeaderIdempotencyKey)
+	if key == "" {
+		key = rand.Text()
+	}
+	if p := checkText(api.HeaderIdempotencyKey, key, api.KeyBytesMax); p != nil {
+		return p
+	}
+	x.request = fsm.Request{Key: key, Hash: requestHash(x.r.Method, x.r.URL.Path, x.body)}
+	return nil
+}
+
+func requestHash(method, path string, body []byte) []byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %s\n", method, path)
+	h.Write(body)
+	return h.Sum(nil)
+}
+
+// checkText refuses a text that is too long or has control characters.
+func checkText(field, text string, limit int) *api.Problem {
+	if len(text) > limit {
+		return api.InvalidField(field, "%s: %d bytes given, at most %d are allowed", field, len(text), limit)
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return api.InvalidField(field, "%s: control characters are not allowed", field)
+	}
+	return nil
+}
+
+// outcomeWriter remembers the status of the answer.
+type outcomeWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers and passes on.
+func (w *outcomeWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write passes on.
+func (w *outcomeWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap gives http.ResponseController the writer beneath.
+func (w *outcomeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *outcomeWriter) code() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}

@@ -139,6 +139,10 @@ func (l *Loop) Copies(ctx context.Context) ([]Copy, error) {
 	}
 }
 
+// clusterRetryMax bounds the wait after a failure to reach the cluster: a new
+// leader is there within seconds and waits for what the nodes have to say.
+const clusterRetryMax = 5 * time.Second
+
 // run is the state of one Run. Its fields belong to the goroutine of Run;
 // workers hand their results back as events, which that goroutine calls.
 type run struct {
@@ -216,8 +220,11 @@ func (r *run) watch() {
 			if failures++; r.ctx.Err() == nil {
 				r.cfg.Logger.Warn("cannot read this node's duties", "error", err)
 			}
-			r.sleep(r.backoff(failures))
+			r.sleep(min(r.backoff(failures), clusterRetryMax))
 			continue
+		}
+		if d.Index <= after && !r.sleep(r.cfg.RetryMin) {
+			return // a State that does not block must not keep the machine busy
 		}
 		failures, after = 0, max(after, d.Index)
 		r.post(func() { r.assigned(d, time.Now()) })

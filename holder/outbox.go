@@ -114,7 +114,7 @@ func (r *run) reported(report Report, answer Answer, err error, now time.Time) {
 	o.busy = false
 	if err != nil {
 		o.failures++
-		o.next = now.Add(r.backoff(o.failures))
+		o.next = now.Add(min(r.backoff(o.failures), clusterRetryMax))
 		if r.ctx.Err() == nil {
 			r.cfg.Logger.Warn("report not accepted; it will be repeated", "failures", o.failures, "error", err)
 		}

@@ -19,7 +19,8 @@ import (
 // Client speaks to the Handler of other nodes. It is a [Fetcher].
 type Client struct {
 	// HTTP dials node ports. It must set no overall timeout: content may take
-	// hours; contexts bound the calls.
+	// hours; contexts bound the calls. With an ExpectContinueTimeout in its
+	// transport a refused upload costs no bytes.
 	HTTP *http.Client
 }
 
@@ -82,6 +83,7 @@ func (c Client) Store(ctx context.Context, address string, u Upload, body io.Rea
 	if req.ContentLength = u.Size; u.Size == 0 {
 		req.Body = http.NoBody
 	}
+	req.Header.Set("Expect", "100-continue") // a refusal comes before the bytes go
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
 		return Stored{}, err

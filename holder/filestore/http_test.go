@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -21,7 +22,7 @@ import (
 func serve(t testing.TB, s *Store) (string, Client) {
 	t.Helper()
 	server := httptest.NewServer(s.Handler())
-	transport := &http.Transport{}
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
 	t.Cleanup(func() { transport.CloseIdleConnections(); server.Close() })
 	return strings.TrimPrefix(server.URL, "http://"), Client{&http.Client{Transport: transport}}
 }

@@ -96,7 +96,8 @@ func link(t *testing.T, s *Store) Client {
 	t.Helper()
 	p := pipes{make(chan net.Conn), make(chan struct{})}
 	server := &http.Server{Handler: s.Handler()}
-	go server.Serve(p)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(p) }()
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		near, far := net.Pipe()
 		select {
@@ -110,6 +111,9 @@ func link(t *testing.T, s *Store) Client {
 		transport.CloseIdleConnections()
 		close(p.done)
 		server.Close()
+		if err := <-served; !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the server ended with %v", err)
+		}
 	})
 	return Client{&http.Client{Transport: transport}}
 }

@@ -143,6 +143,9 @@ func (s *Store) pullBytes(ctx context.Context, a holder.Assignment) error {
 	defer book.release()
 	p.wrote = book.wrote
 	if err := p.fill(ctx, a.Sources); err != nil {
+		if errors.Is(err, holder.ErrNoSpace) {
+			os.Remove(p.path) // a full disk gets its space back
+		}
 		return fmt.Errorf("pull chain %s: %w", a.Chain, err)
 	}
 	release, err := s.acquire(ctx, a.Chain)
@@ -216,7 +219,7 @@ func (p *part) reset() error {
 }
 
 // fill asks the sources in turn until the part is complete, verified and
-// synced. A full disk ends it at once and gives the space back.
+// synced. A full disk ends it at once: the next source cannot help.
 func (p *part) fill(ctx context.Context, sources []holder.Source) error {
 	if p.have == p.a.Content.Size && p.verify() == nil {
 		return p.sync()
@@ -231,7 +234,6 @@ func (p *part) fill(ctx context.Context, sources []holder.Source) error {
 			return ctx.Err()
 		}
 		if errors.Is(err, holder.ErrNoSpace) {
-			os.Remove(p.path)
 			return err
 		}
 		p.store.log.Warn("a source did not give the content", "chain", p.a.Chain, "source", src.Node, "bytes", p.have, "error", err)

@@ -15,7 +15,7 @@ func volumeOf(dir string) (freeBytes, totalBytes int64, err error) {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, 0, err
 	}
-	block := int64(st.Bsize)
+	block := int64(st.Bsize) //nolint:unconvert // 32 bits on some systems
 	return int64(st.Bavail) * block, int64(st.Blocks) * block, nil
 }
 

@@ -20,10 +20,18 @@ type sim struct {
 
 func pairOf(d placement.Decision) string { return fmt.Sprintf("%s %s>%s", d.Chain, d.From, d.To) }
 
-// settle lets passes, work and time go on until three cooldowns have passed
-// without a decision. It fails if the cluster does not come to rest.
+// settle plays passes until nothing is decided any more, and fails if the
+// cluster does not come to rest.
 func (s *sim) settle(t *testing.T) {
 	t.Helper()
+	if !s.rest() {
+		t.Fatalf("no rest; the last of %d moves were %v", len(s.moves), s.moves[max(0, len(s.moves)-5):])
+	}
+}
+
+// rest lets passes, work and time go on until three cooldowns have passed
+// without a decision, and tells whether that came about.
+func (s *sim) rest() bool {
 	quiet := 0
 	for range 2000 {
 		plan := scheduler.Decide(scheduler.Input{View: s.View(), Facts: s.facts, Now: s.Now, Config: s.Config, Scorer: scorer.New()})
@@ -39,24 +47,31 @@ func (s *sim) settle(t *testing.T) {
 			quiet = 0
 		}
 		if quiet > 30 {
-			t.Logf("%d moves so far, loads %v", len(s.moves), s.loads())
-			return
+			return true
 		}
 	}
-	t.Fatalf("no rest after 2000 passes; the last moves were %v", s.moves[max(0, len(s.moves)-5):])
+	return false
 }
 
-// neverBack fails if a copy of a chain went from one node to another and later
-// from that one back (A→B→A).
+// neverBack fails if a copy went A→B→A.
 func (s *sim) neverBack(t *testing.T) {
 	t.Helper()
+	if twice := s.backAndForth(); len(twice) > 0 {
+		t.Errorf("of %d moves these went back: %v", len(s.moves), twice)
+	}
+}
+
+// backAndForth returns the moves that undid an earlier one of their chain.
+func (s *sim) backAndForth() []string {
 	made := map[string]bool{}
+	var back []string
 	for _, d := range s.moves {
 		if made[fmt.Sprintf("%s %s>%s", d.Chain, d.To, d.From)] {
-			t.Errorf("%s went back %s>%s (all moves: %d)", d.Chain, d.From, d.To, len(s.moves))
+			back = append(back, pairOf(d))
 		}
 		made[pairOf(d)] = true
 	}
+	return back
 }
 
 // atMost fails if more moves were made than are needed.

@@ -113,6 +113,9 @@ type Config struct {
 	// Gate, if set, is called before each write below the data directory. Tests
 	// make a disk slow, hanging or broken with it.
 	Gate func(what string) error
+
+	// elapsed replaces the monotonic clock in tests of this package.
+	elapsed func() time.Duration
 }
 
 // withDefaults returns the config with its defaults filled in.
@@ -133,6 +136,10 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
+	}
+	if c.elapsed == nil {
+		began := time.Now()
+		c.elapsed = func() time.Duration { return time.Since(began) }
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics()

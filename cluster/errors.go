@@ -19,6 +19,9 @@ var ErrAborted = errors.New("not applied: a snapshot was restored meanwhile")
 // ErrStopped is wrapped by errors of calls on a node that is not running.
 var ErrStopped = errors.New("the node is not running")
 
+// errNoAddress says that nobody knows where an instance is.
+var errNoAddress = errors.New("neither gossip nor state knows where it is")
+
 // errKilled ends Run after Kill.
 var errKilled = errors.New("killed")
 

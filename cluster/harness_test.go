@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -294,3 +295,15 @@ func (r *memoryRunner) wipe() {
 	defer r.mu.Unlock()
 	clear(r.copies)
 }
+
+// pausedClock makes the monotonic clock of nodes jump, as it does for a
+// process that was stopped.
+type pausedClock struct{ jumped atomic.Int64 }
+
+// on is a change for start.
+func (p *pausedClock) on(c *Config) {
+	began := time.Now()
+	c.elapsed = func() time.Duration { return time.Since(began) + time.Duration(p.jumped.Load()) }
+}
+
+func (p *pausedClock) add(d time.Duration) { p.jumped.Add(int64(d)) }

@@ -69,12 +69,12 @@ func (n *Node) acceptJoin(ctx context.Context, req joinRequest) (joinAnswer, err
 // makeRoom removes every older server with the node's id or address. One that
 // may still be alive refuses the newcomer instead.
 func (r *reign) makeRoom(ctx context.Context, a fsm.Announce) error {
-	view := r.node.View()
+	nodes := nodesByInstance(r.node.View())
 	for _, s := range r.servers() {
 		if string(s.ID) == a.Instance {
 			continue
 		}
-		old := nodeOfInstance(view, string(s.ID))
+		old := nodes[string(s.ID)]
 		sameName := old != nil && old.ID == a.Node
 		sameAddress := string(s.Address) == a.Addresses.Node || old != nil && old.Addresses.Node == a.Addresses.Node
 		if !sameName && !sameAddress {

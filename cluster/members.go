@@ -95,43 +95,40 @@ func (r *reign) electorate(view *fsm.View, known roster) voters.Input {
 		Leader: r.node.instance(), MaxVoters: view.Config.MaxVoters,
 		StabilizationTime: stabilization, DeadServerTimeout: view.Config.DeadServerTimeout,
 	}
+	nodes := nodesByInstance(view)
 	for _, s := range r.servers() {
-		in.Servers = append(in.Servers, r.elector(view, known, s, now, throws))
+		e := voters.Server{ID: string(s.ID), Member: true, Voter: s.Suffrage == raft.Voter}
+		if n := nodes[e.ID]; n != nil {
+			known.named[e.ID] = n.ID
+			delete(known.nameless, e.ID)
+			r.judge(&e, n, now, throws)
+		} else {
+			e.Healthy = e.ID == in.Leader
+			e.Remove = known.unnamed(e.ID, now, view.Config.DeadServerTimeout)
+		}
+		in.Servers = append(in.Servers, e)
 	}
 	in.Floor = floorOf(r.node.cfg.BootstrapExpect, in.Servers)
 	return in
 }
 
-func (r *reign) elector(view *fsm.View, known roster, s raft.Server, now placement.Time, throws int) voters.Server {
-	id := string(s.ID)
-	e := voters.Server{ID: id, Member: true, Voter: s.Suffrage == raft.Voter}
-	n := nodeOfInstance(view, id)
-	if n == nil {
-		e.Remove = known.unnamed(id, now, view.Config.DeadServerTimeout)
-		e.Healthy = id == r.node.instance()
-		return e
-	}
-	known.named[id] = n.ID
-	delete(known.nameless, id)
+// judge fills in what state and probes say of a server.
+func (r *reign) judge(e *voters.Server, n *placement.Node, now placement.Time, throws int) {
 	e.Zone = n.Zone
 	if n.State == placement.NodeLeft {
 		e.Remove = "it left"
-		return e
+		return
 	}
 	seen := r.health.of(n.ID, n.Incarnation, throws)
-	if id == r.node.instance() {
-		e.Healthy, e.CaughtUp, e.StableFor = true, true, now.Sub(n.Since)
-		return e
-	}
-	e.Healthy = n.State == placement.NodeAlive && seen.failures == 0
+	self := e.ID == r.node.instance()
+	e.Healthy = self || n.State == placement.NodeAlive && seen.failures == 0
+	e.CaughtUp = self || !seen.caughtUp.IsZero()
 	if e.Healthy {
 		e.StableFor = now.Sub(n.Since)
 	}
-	e.CaughtUp = !seen.caughtUp.IsZero()
 	if n.State == placement.NodeDead {
 		e.DeadFor = max(now.Sub(n.Since), 1)
 	}
-	return e
 }
 
 // unnamed says why a server that the state does not know must go: its node was

@@ -165,6 +165,9 @@ func TestRemovedNodeLeavesRaft(t *testing.T) {
 		}
 		w.until("two servers are left", time.Minute, func() bool { return len(w.leader().node.Status().Servers) == 2 })
 		w.write("after")
+		w.start(int(gone.name[1]-'0'), 3) // it asks to be let in again
+		w.settle(3)
+		w.until("three vote again", time.Minute, func() bool { return len(w.voters(w.leader())) == 3 })
 	})
 }
 

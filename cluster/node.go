@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -35,7 +34,6 @@ type Node struct {
 	pulls   *http.Transport
 	https   *http.Transport
 	machine *machine
-	elapsed func() time.Duration // monotonic; what the leader's clock goes by
 
 	ran      atomic.Bool
 	bound    chan struct{} // closed when the node port is bound
@@ -50,6 +48,7 @@ type Node struct {
 	enrolled enrolledState
 	left     atomic.Bool // Leave has succeeded
 	ready    atomic.Bool
+	book     atomic.Pointer[book]
 	leaders  bell // rings when the leader, or its reign, may have changed
 	calls    gate // calls that use raft
 	diskBusy chan struct{}
@@ -83,8 +82,6 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.id.Store(&ids{})
 	n.timing, _ = cfg.Profile.timing()
-	began := time.Now()
-	n.elapsed = func() time.Duration { return time.Since(began) }
 	var err error
 	n.mux, err = transport.New(transport.Config{
 		Network: cfg.Network, Listen: cfg.Listen, Advertise: cfg.Advertise, Wrap: cfg.Wrap,

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -162,35 +160,5 @@ func (r *reign) ask(ctx context.Context, n *placement.Node) (probeAnswer, error)
 	if n.Instance == r.node.instance() {
 		return r.node.answerProbe(ctx, request)
 	}
-	return call[probeAnswer](ctx, r.node, r.node.addressOfNode(n), methodProbe, request)
-}
-
-// addressOfNode returns where a node is now: gossip knows before the state.
-func (n *Node) addressOfNode(node *placement.Node) string {
-	for _, m := range n.neighbours() {
-		if m.Alive && m.Instance == node.Instance && m.Meta.Node != "" {
-			return m.Meta.Node
-		}
-	}
-	return node.Addresses.Node
-}
-
-// addressOf returns where an instance is now, "" if nobody knows.
-func (n *Node) addressOf(instance string) string {
-	for _, m := range n.neighbours() {
-		if m.Alive && m.Instance == instance && m.Meta.Node != "" {
-			return m.Meta.Node
-		}
-	}
-	if node := nodeOfInstance(n.View(), instance); node != nil {
-		return node.Addresses.Node
-	}
-	if live := n.live.Load(); live != nil && live.raft != nil {
-		for _, s := range live.raft.GetConfiguration().Configuration().Servers {
-			if s.ID == raft.ServerID(instance) {
-				return string(s.Address)
-			}
-		}
-	}
-	return ""
+	return call[probeAnswer](ctx, r.node, r.node.addressOf(n.Instance), methodProbe, request)
 }

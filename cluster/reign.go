@@ -39,12 +39,15 @@ type reign struct {
 	ended    <-chan struct{}
 
 	// Of the loop's goroutine.
-	cursor  scheduler.Cursor
-	wake    placement.Time // when the scheduler wants to look again, Never = never
-	more    bool           // the last plan was cut short
-	planned *fsm.View      // what the last plan was made on
-	decided bool           // the first pass is over
-	ticked  placement.Time
+	cursor    scheduler.Cursor
+	wake      placement.Time     // when the scheduler wants to look again, Never = never
+	more      bool               // the last plan was cut short
+	planned   placement.Revision // what the last plan was made on
+	plannedAt placement.Time     // Never = not yet in this reign
+	pause     placement.Time     // no plan before: all of the last was refused
+	sighted   placement.Time     // when the sightings were last compared with the state
+	nudged    bool               // something was sighted since
+	ticked    placement.Time
 }
 
 // leadership starts a reign when raft makes this node leader, and ends it when
@@ -104,7 +107,7 @@ func (n *Node) lead(ctx context.Context, r *raft.Raft, began time.Time) {
 	if !ok {
 		return
 	}
-	clock := newLeaderClock(n.elapsed, n.View().Now)
+	clock := newLeaderClock(n.cfg.elapsed, n.View().Now)
 	reign := &reign{
 		node: n, raft: r, term: term, began: began, clock: clock,
 		proposer: newProposer(n, clock, r), health: newHealth(),
@@ -151,6 +154,10 @@ func (n *Node) barrier(ctx context.Context, r *raft.Raft) (term uint64, ok bool)
 // found commits the first entry of the reign: the tick that carries cluster
 // time on, and in a new cluster its birth.
 func (r *reign) found(ctx context.Context) bool {
+	select {
+	case <-r.node.member: // the cluster id is on disk
+	case <-ctx.Done():
+	}
 	for ctx.Err() == nil {
 		var ops []fsm.Op
 		if r.node.View().ClusterID == "" {
@@ -178,8 +185,7 @@ func (r *reign) found(ctx context.Context) bool {
 func (r *reign) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		view := r.node.View()
-		r.look(ctx, view)
-		if !r.more {
+		if r.look(ctx, view); !r.more {
 			r.rest(ctx, view)
 		}
 		sleep(ctx, lookGap)
@@ -195,19 +201,24 @@ func (r *reign) rest(ctx context.Context, view *fsm.View) {
 	case <-ctx.Done():
 	case <-view.Next():
 	case <-r.nudge:
-	case <-r.live().gossip.Changed():
+		r.nudged = true
+	case <-r.node.live.Load().gossip.Changed():
+		r.nudged = true
 	case <-timer.C:
 	}
 }
 
-// look takes one look at everything: time, sightings, plan.
+// look takes one look at everything: sightings, plan, time.
 func (r *reign) look(ctx context.Context, view *fsm.View) {
 	now := r.clock.read()
-	if ops := r.sightings(view); len(ops) > 0 {
-		r.propose(ctx, r.fenceOf(view), ops)
-		return // the next look sees the state that this made
+	if interval := view.Config.TickInterval; r.nudged || now.Sub(r.sighted) >= interval {
+		r.nudged, r.sighted = false, now
+		if ops := r.sightings(view); len(ops) > 0 {
+			r.propose(ctx, r.fenceOf(view), ops)
+			return // the next look sees the state that this made
+		}
 	}
-	if r.planned == nil || view.Revision != r.planned.Revision || r.more || r.due(now) || r.restless(view) {
+	if r.planDue(view, now) {
 		r.plan(ctx, view)
 	}
 	if now = r.clock.read(); now.Sub(r.ticked) >= tickEvery && r.timerRuns(r.node.View()) {
@@ -215,13 +226,18 @@ func (r *reign) look(ctx context.Context, view *fsm.View) {
 	}
 }
 
-// due tells whether the time has come for which the last plan waited.
-func (r *reign) due(now placement.Time) bool { return r.wake != placement.Never && now >= r.wake }
-
-// restless tells whether facts outside the state may change the plan: they are
-// looked at with each tick, not with each wake-up.
-func (r *reign) restless(view *fsm.View) bool {
-	return r.clock.read().Sub(r.planned.Now) >= view.Config.TickInterval
+// planDue tells whether a pass may find something: the state changed, the last
+// plan was cut short, the time has come that it waited for, or the telemetry,
+// which is looked at with each tick, may say something else.
+func (r *reign) planDue(view *fsm.View, now placement.Time) bool {
+	switch {
+	case r.plannedAt == placement.Never:
+		return true
+	case now < r.pause:
+		return false
+	}
+	return view.Revision != r.planned || r.more || r.wake != placement.Never && now >= r.wake ||
+		now.Sub(r.plannedAt) >= view.Config.TickInterval
 }
 
 // timerRuns tells whether anything in the state waits on time, so that a
@@ -261,20 +277,18 @@ func (r *reign) propose(ctx context.Context, f fence, ops []fsm.Op) []fsm.Result
 	return results
 }
 
-func (r *reign) live() *live { return r.node.live.Load() }
-
 // plan makes one scheduler pass and proposes what it decides.
 func (r *reign) plan(ctx context.Context, view *fsm.View) {
 	input := r.input(view)
 	started := time.Now()
 	plan := scheduler.Decide(input)
 	r.node.cfg.Metrics.PassSeconds.Observe(time.Since(started).Seconds())
-	r.cursor, r.wake, r.more, r.planned = plan.Next, plan.Wake, plan.More, view
-	if len(plan.Decisions) > 0 {
-		r.decide(ctx, view, plan.Decisions)
+	first := r.plannedAt == placement.Never
+	r.cursor, r.wake, r.more, r.planned, r.plannedAt = plan.Next, plan.Wake, plan.More, view.Revision, input.Now
+	if len(plan.Decisions) > 0 && !r.decide(ctx, view, plan.Decisions) {
+		r.pause, r.more = input.Now.Add(view.Config.TickInterval), false
 	}
-	if !r.decided {
-		r.decided = true
+	if first {
 		r.node.cfg.Metrics.FirstDecisionSeconds.Set(time.Since(r.began).Seconds())
 	}
 }
@@ -292,8 +306,9 @@ func (r *reign) input(view *fsm.View) scheduler.Input {
 const planWork = 200_000
 
 // decide proposes a plan as one batch, bound to the term and the configuration
-// it was made in (rule S11), and logs each decision with its answer.
-func (r *reign) decide(ctx context.Context, view *fsm.View, decisions []placement.Decision) {
+// it was made in (rule S11), and logs each decision with its answer. It tells
+// whether any was accepted.
+func (r *reign) decide(ctx context.Context, view *fsm.View, decisions []placement.Decision) (any bool) {
 	ops := make([]fsm.Op, len(decisions))
 	for i, d := range decisions {
 		ops[i] = fsm.Op{Actor: "scheduler", Reason: boundReason(d.Reason), Body: fsm.NewDecide(d)}
@@ -302,12 +317,13 @@ func (r *reign) decide(ctx context.Context, view *fsm.View, decisions []placemen
 		d := decisions[i]
 		verdict := string(res.Code)
 		if res.OK() {
-			verdict = "accepted"
+			verdict, any = "accepted", true
 		}
 		r.node.cfg.Metrics.Decision(string(d.Cause), verdict)
 		r.node.log.Info("decision", "chain", d.Chain, "kind", d.Kind, "cause", d.Cause, "from", d.From, "to", d.To,
 			"reason", d.Reason.String(), "verdict", verdict, "detail", res.Detail)
 	}
+	return any
 }
 
 func boundReason(reason placement.Reason) string {

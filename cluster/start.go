@@ -129,7 +129,7 @@ func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
 		enter: func(peer transport.Identity) error { return live.entry.enterRaft(context.Background(), peer) },
 	}
 	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: streams, ServerAddressProvider: n, Logger: n.log.Named("raft-net"),
+		Stream: streams, ServerAddressProvider: bookOf{n}, Logger: n.log.Named("raft-net"),
 		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: 10 * time.Second, MsgpackUseNewTimeFormat: true,
 	})
 	crew.opened("raft transport", func() { trans.Close(); trans.CloseStreams() })

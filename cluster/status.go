@@ -8,7 +8,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -63,9 +62,10 @@ func (n *Node) Status() Status {
 	} else if heard := live.raft.LastContact(); !heard.IsZero() {
 		s.LastContact = time.Since(heard)
 	}
+	nodes := nodesByInstance(view)
 	for _, server := range live.raft.GetConfiguration().Configuration().Servers {
 		one := Server{Instance: string(server.ID), Address: string(server.Address), Voter: server.Suffrage == raft.Voter}
-		if node := nodeOfInstance(view, one.Instance); node != nil {
+		if node := nodes[one.Instance]; node != nil {
 			one.Node = node.ID
 		}
 		if one.Voter {
@@ -88,12 +88,13 @@ func (n *Node) leader() *Leader {
 		return nil
 	}
 	l := &Leader{Instance: string(id), Address: string(address)}
-	if now := n.addressOf(l.Instance); now != "" {
+	book := n.addressBook()
+	if now := book.address[l.Instance]; now != "" {
 		l.Address = now
 	}
 	if l.Instance == n.instance() {
 		l.Node, l.Address, l.HTTP = n.cfg.Node, n.Address(), n.cfg.HTTP
-	} else if node := nodeOfInstance(n.View(), l.Instance); node != nil {
+	} else if node := book.node[l.Instance]; node != nil {
 		l.Node, l.HTTP = node.ID, node.Addresses.HTTP
 	}
 	return l
@@ -129,18 +130,6 @@ func (n *Node) WaitLeader(ctx context.Context) (Leader, error) {
 
 // leaderPoll is how often a wait looks without being woken.
 const leaderPoll = 100 * time.Millisecond
-
-// nodeOfInstance returns the node that has the data directory, or nil.
-func nodeOfInstance(view *fsm.View, instance string) *placement.Node {
-	var found *placement.Node
-	view.Nodes.Ascend("", func(_ placement.NodeID, n *placement.Node) bool {
-		if n.Instance == instance {
-			found = n
-		}
-		return found == nil
-	})
-	return found
-}
 
 // gaugesEvery is how often the gauges are set.
 const gaugesEvery = time.Second

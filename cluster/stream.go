@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -55,14 +54,4 @@ func (s *raftStreams) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return s.mux.Dial(ctx, transport.KindRaft, string(address))
-}
-
-// ServerAddr returns where a server is now, for raft: an address that changed
-// must not lock a server out until the configuration is changed, which needs
-// a quorum.
-func (n *Node) ServerAddr(id raft.ServerID) (raft.ServerAddress, error) {
-	if address := n.addressOf(string(id)); address != "" {
-		return raft.ServerAddress(address), nil
-	}
-	return "", fmt.Errorf("neither gossip nor state knows instance %s", id)
 }

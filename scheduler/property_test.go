@@ -93,7 +93,8 @@ func drawChain(t *rapid.T, s *scene.Scene, id placement.ChainID, nodes int) {
 }
 
 // drawHolder adds a holder; one that pulls has its move, and the first ready
-// one may be its victim.
+// one may be its victim. One that drops may be the victim of an evict-first
+// move that is not refilled yet.
 func drawHolder(t *rapid.T, s *scene.Scene, c *placement.Chain, node placement.NodeID) {
 	phase := rapid.SampledFrom([]placement.Phase{placement.Ready, placement.Ready, placement.Ready, placement.Pulling, placement.Dropping}).Draw(t, "phase")
 	epoch := s.AddHolder(c, node, phase)
@@ -102,6 +103,16 @@ func drawHolder(t *rapid.T, s *scene.Scene, c *placement.Chain, node placement.N
 		h.Lost = rapid.IntRange(0, 5).Draw(t, "lost") == 0
 	}
 	h.Unconfirmed = rapid.IntRange(0, 9).Draw(t, "unconfirmed") == 0
+	if phase == placement.Dropping && c.Rebalance() == nil && rapid.Bool().Draw(t, "evicted first") {
+		c.Moves = append(c.Moves, placement.Move{
+			ID: placement.MoveID(s.Draw()), Cause: placement.CauseBalance, Mode: placement.EvictFirst, Phase: placement.MoveDropping,
+			From: node, FromEpoch: epoch, To: placement.NodeID(rapid.SampledFrom([]string{"n0", "n1", "n2"}).Draw(t, "refill")),
+			Deadline: s.Now + placement.Time(rapid.Int64Range(0, 3).Draw(t, "deadline")),
+		})
+		if rapid.Bool().Draw(t, "gone") {
+			c.Holders = slices.DeleteFunc(c.Holders, func(h placement.Holder) bool { return h.Node == node })
+		}
+	}
 	if phase != placement.Pulling {
 		return
 	}
@@ -223,8 +234,8 @@ func breachOfAssign(v *placement.View, c *placement.Chain, d placement.Decision)
 		return "the source is not live"
 	case c.Quarantined(v.Now):
 		return "quarantined"
-	case d.Move != 0:
-		return ""
+	case d.Move != 0 && c.MoveByID(d.Move).To == d.To:
+		return "" // the end of an open move, which is in the budgets already
 	case v.Freeze != nil:
 		return "repair while frozen"
 	case v.RepairPause != nil && c.EverReady && live != 1:

@@ -48,36 +48,46 @@ func (p *pass) examineRepair(c *placement.Chain) {
 	})
 }
 
-// examineRefill assigns the target of an evict-first move: the recorded one
-// while it may take the copy, else the best other. When only the victim is
-// left the move is called off, and an ordinary repair may go there (rule S8).
+// examineRefill assigns what an evict-first move has dropped: to the recorded
+// target while that may take the copy. Else the move has failed, and what is
+// left is an ordinary repair on the best other node, the victim last (rule
+// S8); the state machine calls the move off with it.
 func (p *pass) examineRefill(c *placement.Chain) {
 	m := unfilled(c)
 	if m == nil || p.view.Missing(c) <= 0 || !p.mayAssign(c, p.view.LiveCount(c)) {
 		return
 	}
 	p.r.unfill(c, m, -1) // the room kept for the refill is the refill's
-	w := want{cause: m.Cause, from: m.From, avoid: m.From, booked: true}
-	to, score, ok := m.To, m.ScoreTo, p.admit(c, w, m.To).OK()
-	if !ok {
-		to, score, ok = p.target(c, w)
-	}
-	back := !ok && p.admit(c, w, m.From).OK()
+	d, ok := p.refill(c, m)
 	p.r.unfill(c, m, 1)
-	d := placement.Decision{
-		Kind: placement.KindAssign, Cause: m.Cause, Move: m.ID, To: to, Source: p.source(c, ""), Mode: m.Mode,
-		ScoreFrom: m.ScoreFrom, ScoreTo: score,
-		Reason: placement.Reason{Name: placement.ReasonRefill, Detail: fmt.Sprintf("node %s gave up its copy", m.From)},
-	}
-	if back {
-		d.Kind, d.From, d.To, d.Source = placement.KindCallOff, m.From, m.To, ""
-		d.Reason = placement.Reason{Name: placement.ReasonTargetLost, Detail: fmt.Sprintf("no node but node %s, which gave it up, may take the copy", m.From)}
-	}
-	if p.gate(GateTarget, ok || back, func() words { return p.targetWords(c, w) }) {
-		p.decide(c, d)
+	if !p.gate(GateTarget, ok, func() words { return p.targetWords(c, want{cause: placement.CauseRepair}) }) {
+		p.wakeBackoffs(c)
 		return
 	}
-	p.wakeBackoffs(c)
+	p.decide(c, d)
+}
+
+func (p *pass) refill(c *placement.Chain, m *placement.Move) (placement.Decision, bool) {
+	d := placement.Decision{
+		Kind: placement.KindAssign, Cause: m.Cause, Move: m.ID, To: m.To, Source: p.source(c, ""), Mode: m.Mode,
+		ScoreFrom: m.ScoreFrom, ScoreTo: m.ScoreTo,
+		Reason: placement.Reason{Name: placement.ReasonRefill, Detail: fmt.Sprintf("node %s gave up its copy", m.From)},
+	}
+	recorded := p.admit(c, want{cause: m.Cause, from: m.From, booked: true}, m.To)
+	if recorded.OK() {
+		return d, true
+	}
+	if p.view.Freeze != nil || p.repairPaused(c, p.view.LiveCount(c)) {
+		return d, false
+	}
+	d.Cause, d.Mode, d.ScoreFrom = placement.CauseRepair, placement.PlaceFirst, placement.NoScore
+	d.Reason = placement.Reason{Name: placement.ReasonBelowDesired, Detail: fmt.Sprintf("node %s gave up its copy, but %s", m.From, recorded.Detail)}
+	w := want{cause: placement.CauseRepair, avoid: m.From}
+	ok := false
+	if d.To, d.ScoreTo, ok = p.target(c, w); !ok {
+		d.To, d.ScoreTo, ok = m.From, p.score(c, m.From), p.admit(c, w, m.From).OK()
+	}
+	return d, ok
 }
 
 // mayAssign tells whether c may be given one more pulling holder.

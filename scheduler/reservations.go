@@ -98,9 +98,11 @@ func (r *Reservations) take(c *placement.Chain, d *placement.Decision) {
 	pulling := placement.Usage{Pulling: 1, Weight: weight, ReservedBytes: size}
 	switch d.Kind {
 	case placement.KindAssign:
-		if m := c.MoveByID(d.Move); m != nil { // a refill: base has reserved for it, the move is in the budgets
+		m := c.MoveByID(d.Move)
+		if m != nil { // a refill: base has reserved for it
 			r.unfill(c, m, -1)
-		} else {
+		}
+		if m == nil || m.To != d.To { // else the move is in the budgets already
 			pulling.RepairsIn = 1
 			r.view.OpenMoves.Total++
 		}

@@ -2,6 +2,7 @@ package scorer_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -132,7 +133,7 @@ func full(n int) *sim {
 // adding one node to three full ones.
 func TestEmptyNodeFillsWithinBand(t *testing.T) {
 	for _, n := range []int{4, 12, 100, 400} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
 			s := full(n)
 			s.AddNode("d")
 			s.settle(t)

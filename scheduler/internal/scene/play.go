@@ -16,10 +16,11 @@ func (s *Scene) Apply(d placement.Decision) {
 	switch d.Kind {
 	case placement.KindAssign:
 		epoch := s.AddHolder(c, d.To, placement.Pulling)
-		if m := c.MoveByID(d.Move); m != nil {
-			m.To, m.ToEpoch, m.Phase = d.To, epoch, placement.MovePulling
+		if m := c.MoveByID(d.Move); m != nil && m.To == d.To {
+			m.ToEpoch, m.Phase = epoch, placement.MovePulling
 			return
 		}
+		removeMove(c, d.Move) // refilled elsewhere: an ordinary repair is left
 		s.addMove(c, d, placement.Move{Mode: placement.PlaceFirst, Phase: placement.MovePulling, ToEpoch: epoch})
 	case placement.KindOpenMove:
 		s.openMove(c, d)

@@ -113,9 +113,25 @@ type Config struct {
 	// Gate, if set, is called before each write below the data directory. Tests
 	// make a disk slow, hanging or broken with it.
 	Gate func(what string) error
+	// Snapshots says when raft writes a snapshot of the state. The zero value is
+	// right for all but tests.
+	Snapshots Snapshots
+	// OnApply, if set, observes each log entry just before this node applies
+	// it, in order, on raft's goroutine: it must be quick, and neither change
+	// nor keep data. A restart applies what follows the last snapshot again, and
+	// what a snapshot brings is not seen. For audits and tests.
+	OnApply func(index, term uint64, data []byte)
 
 	// elapsed replaces the monotonic clock in tests of this package.
 	elapsed func() time.Duration
+}
+
+// Snapshots says when raft writes a snapshot of the state. A field that is 0
+// has raft's default.
+type Snapshots struct {
+	Entries  uint64        // applied since the last snapshot, before there is another; default 8192
+	Every    time.Duration // how often that is checked; default 2 min
+	Trailing uint64        // entries that stay behind a snapshot for slow followers; default 10240
 }
 
 // withDefaults returns the config with its defaults filled in.

@@ -18,6 +18,7 @@ import (
 type machine struct {
 	fsm     *fsm.Machine
 	metrics *Metrics
+	observe func(index, term uint64, data []byte) // nil = nobody
 	failed  chan struct{}
 
 	mu  sync.Mutex
@@ -33,6 +34,9 @@ func newMachine(metrics *Metrics) *machine {
 func (m *machine) Apply(entry *raft.Log) any {
 	if err := m.failure(); err != nil {
 		return err
+	}
+	if m.observe != nil {
+		m.observe(entry.Index, entry.Term, entry.Data)
 	}
 	started := time.Now()
 	results, err := m.fsm.Apply(entry.Index, entry.Term, entry.Data)

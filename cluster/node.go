@@ -80,6 +80,7 @@ func New(cfg Config) (*Node, error) {
 		bound:   make(chan struct{}), member: make(chan struct{}), killed: make(chan struct{}),
 		diskBusy: make(chan struct{}, 1),
 	}
+	n.machine.observe = cfg.OnApply
 	n.id.Store(&ids{})
 	n.timing, _ = cfg.Profile.timing()
 	var err error

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,6 +162,10 @@ func (n *Node) raftConfig() *raft.Config {
 	c.LeaderLeaseTimeout, c.CommitTimeout = n.timing.Lease, n.timing.Commit
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true
+	s := n.cfg.Snapshots
+	c.SnapshotThreshold = cmp.Or(s.Entries, c.SnapshotThreshold)
+	c.SnapshotInterval = cmp.Or(s.Every, c.SnapshotInterval)
+	c.TrailingLogs = cmp.Or(s.Trailing, c.TrailingLogs)
 	c.Logger = n.log.Named("raft")
 	return c
 }

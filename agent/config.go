@@ -1,0 +1,160 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/holdfast-cluster/holdfast/cluster"
+	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/holder/filestore"
+	"github.com/holdfast-cluster/holdfast/scheduler"
+	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
+	"github.com/holdfast-cluster/holdfast/transport"
+)
+
+// RunnerKind says who makes and removes the copies.
+type RunnerKind string
+
+// Kinds of runners. Filestore keeps content as files. External is a program
+// that asks for its assignments and reports over HTTP; the node then stores no
+// content.
+const (
+	Filestore RunnerKind = "filestore"
+	External  RunnerKind = "external"
+)
+
+// Config says what an [Agent] is.
+type Config struct {
+	// Cluster says what the node is: its name, data directory, node port, way
+	// into the cluster, timers, labels, logger. The agent fills in HTTP, Space
+	// and, if nil, Network, Registry, Telemetry and Metrics (shown at /metrics).
+	// If Runner is set, it makes the copies and Runner below must be empty.
+	Cluster cluster.Config
+	// HTTP is the API's port. Default "127.0.0.1:7401"; port 0 takes a free one.
+	HTTP string
+	// HTTPAdvertise is the API's port as others reach it. Default: as bound;
+	// required when HTTP has no host of its own (0.0.0.0).
+	HTTPAdvertise string
+	// Runner says who makes the copies. Default filestore.
+	Runner RunnerKind
+	// Scorer scores nodes for chains. Default: the production scorer. Install
+	// another in [Agent.Registry] at any time.
+	Scorer scheduler.PlacementScorer
+
+	// ContentDir is where the filestore keeps content. Default: "content" in
+	// the data directory. It must exist or be makeable; a volume of its own
+	// keeps content from starving the log.
+	ContentDir string
+	// DiskReserve is how many bytes of its volume content never uses. Default:
+	// 1 GiB or 5 % of the volume, the larger.
+	DiskReserve int64
+	// Volume measures the volume of ContentDir. Default: the operating system's
+	// word. Cluster.CapacityBytes, if 0, becomes its size less the reserve.
+	Volume func() (freeBytes, totalBytes int64, err error)
+}
+
+// withDefaults returns the config with its defaults filled in.
+func (c Config) withDefaults() Config {
+	if c.HTTP == "" {
+		c.HTTP = "127.0.0.1:7401"
+	}
+	if c.Runner == "" && c.Cluster.Runner == nil {
+		c.Runner = Filestore
+	}
+	if c.Scorer == nil {
+		c.Scorer = scorer.New()
+	}
+	if c.Cluster.Network == nil {
+		c.Cluster.Network = transport.System()
+	}
+	if c.Cluster.Registry == nil {
+		c.Cluster.Registry = new(scheduler.Registry)
+		c.Cluster.Registry.Install(c.Scorer)
+	}
+	if c.Cluster.Logger == nil {
+		c.Cluster.Logger = hclog.NewNullLogger()
+	}
+	if c.Cluster.Version == "" {
+		c.Cluster.Version = "devel"
+	}
+	if c.Volume == nil {
+		c.Volume = func() (int64, int64, error) { return volumeAt(c.volumeDir()) }
+	}
+	return c
+}
+
+// volumeDir is the content directory, or its nearest parent that exists.
+func (c Config) volumeDir() string {
+	dir := c.ContentDir
+	if dir == "" {
+		dir = c.Cluster.DataDir
+	}
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Validate returns an error that begins with the name of the first field that
+// is missing, out of range or in contradiction to another.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Runner != "" && c.Cluster.Runner != nil:
+		return errors.New("Runner: Cluster.Runner makes the copies already: leave one of them out")
+	case c.Runner != "" && c.Runner != Filestore && c.Runner != External:
+		return fmt.Errorf("Runner: %q is neither filestore nor external", c.Runner)
+	case c.Runner != Filestore && c.ContentDir != "":
+		return errors.New("ContentDir: only the filestore keeps content")
+	case c.DiskReserve < 0:
+		return fmt.Errorf("DiskReserve: %d is negative", c.DiskReserve)
+	}
+	for _, f := range []struct{ name, value string }{{"HTTP", c.HTTP}, {"HTTPAdvertise", c.HTTPAdvertise}} {
+		host, _, err := net.SplitHostPort(f.value)
+		switch {
+		case f.value == "" && f.name == "HTTPAdvertise":
+		case err != nil:
+			return fmt.Errorf("%s: %q is not host:port", f.name, f.value)
+		case anyAddress(host) && (f.name == "HTTPAdvertise" || c.HTTPAdvertise == ""):
+			return fmt.Errorf("%s: %q cannot be reached by others: set HTTPAdvertise to what they use", f.name, f.value)
+		}
+	}
+	return nil
+}
+
+func anyAddress(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// node returns the configuration of the node, whose API others reach at http.
+func (c Config) node(http string, s *store) (cluster.Config, error) {
+	n := c.Cluster
+	n.HTTP = http
+	if c.Runner != Filestore {
+		return n, nil
+	}
+	n.Runner, n.Space = holder.Runner(s), s.space
+	if n.Telemetry == nil {
+		n.Telemetry = s.sample
+	}
+	if n.CapacityBytes == 0 {
+		_, total, err := c.Volume()
+		if err != nil {
+			return n, fmt.Errorf("measure the content volume: %w; set a capacity", err)
+		}
+		reserve := c.DiskReserve
+		if reserve == 0 {
+			reserve = filestore.DefaultReserve(total)
+		}
+		n.CapacityBytes = max(total-reserve, 1)
+	}
+	return n, nil
+}

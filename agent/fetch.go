@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/holdfast-cluster/holdfast/api"
+	"github.com/holdfast-cluster/holdfast/api/server"
+	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/holder"
+)
+
+// Open implements server.Content: the bytes come from this node's disk if it
+// has exactly that version, else from a live copy.
+func (c *content) Open(ctx context.Context, r server.ContentRead) (io.ReadCloser, error) {
+	if fs, err := c.store.get(); err == nil {
+		if f, _, err := fs.Open(r.Chain, r.Content.SHA256); err == nil {
+			if _, err := f.Seek(r.Offset, io.SeekStart); err != nil {
+				f.Close()
+				return nil, fmt.Errorf("read the content of chain %s: %w", r.Chain, err)
+			}
+			return part{io.LimitReader(f, r.Length), f}, nil
+		}
+	}
+	relay := &relay{content: c, ctx: ctx, read: r, at: r.Offset, end: r.Offset + r.Length, sources: r.Sources}
+	if err := relay.next(); err != nil {
+		return nil, api.NewProblem(api.NoLiveCopy, "no live copy of chain %s can be read: %v", r.Chain, err)
+	}
+	return relay, nil
+}
+
+// part is some of a file.
+type part struct {
+	io.Reader
+	io.Closer
+}
+
+// relay reads a content from one live copy, and from the next where that
+// breaks off.
+type relay struct {
+	content *content
+	ctx     context.Context
+	read    server.ContentRead
+	at, end int64
+	sources []fsm.Source // not tried yet
+	body    io.ReadCloser
+}
+
+// next opens the next source that has the bytes.
+func (r *relay) next() error {
+	err := errors.New("no node with one is left")
+	for len(r.sources) > 0 {
+		from := r.sources[0]
+		r.sources = r.sources[1:]
+		if from.Node == r.content.self {
+			continue // its store was asked first
+		}
+		body, size, failed := r.content.remote.Fetch(r.ctx, holder.Source{Node: from.Node, Address: from.Address}, r.read.Chain, r.read.Content.SHA256, r.at)
+		switch {
+		case failed != nil:
+			err = fmt.Errorf("node %s: %w", from.Node, failed)
+		case size != r.read.Content.Size:
+			body.Close()
+			err = fmt.Errorf("node %s has %d bytes of %d", from.Node, size, r.read.Content.Size)
+		default:
+			r.body = body
+			return nil
+		}
+	}
+	return err
+}
+
+// Read implements io.Reader.
+func (r *relay) Read(b []byte) (int, error) {
+	if r.at == r.end {
+		return 0, io.EOF
+	}
+	n, err := r.body.Read(b[:min(int64(len(b)), r.end-r.at)])
+	if r.at += int64(n); err == nil || r.at == r.end || r.ctx.Err() != nil {
+		return n, err
+	}
+	r.body.Close()
+	return n, r.next() // without another source this is what is left to say
+}
+
+// Close implements io.Closer.
+func (r *relay) Close() error { return r.body.Close() }

@@ -1,0 +1,90 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Limits of the HTTP ports. Bodies and answers may take as long as they like:
+// contents are large, and readers wait for news.
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	headerBytesMax = 64 << 10
+)
+
+// service is an http.Server together with what its end has to wait for: the
+// requests that its handler still answers.
+type service struct {
+	name string
+	http *http.Server
+	end  context.CancelFunc // ends the contexts of all requests
+
+	mu     sync.Mutex
+	closed bool
+	open   sync.WaitGroup // requests
+	done   chan struct{}  // serve has returned
+}
+
+// newService returns a service that does nothing until serve.
+func newService(name string, handler http.Handler) *service {
+	base, end := context.WithCancel(context.Background())
+	s := &service{name: name, end: end, done: make(chan struct{})}
+	s.http = &http.Server{
+		Handler:     s.counted(handler),
+		BaseContext: func(net.Listener) context.Context { return base },
+
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytesMax,
+	}
+	return s
+}
+
+// counted lets the end of the service wait for its requests.
+func (s *service) counted(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			panic(http.ErrAbortHandler) // the connection is being closed
+		}
+		s.open.Add(1)
+		s.mu.Unlock()
+		defer s.open.Done()
+		handler.ServeHTTP(w, r)
+	})
+}
+
+// serve serves a listener until the service or the listener is closed. Only
+// the listener's failure is an error. It is called once.
+func (s *service) serve(ln net.Listener) error {
+	defer close(s.done)
+	err := s.http.Serve(ln)
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", s.name, err)
+}
+
+// drain takes no new request and waits for those under way, no longer than
+// patience.
+func (s *service) drain(ctx context.Context, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_ = s.http.Shutdown(ctx) // what is left is cut off by stop
+}
+
+// stop ends everything at once and waits for it. It must follow serve.
+func (s *service) stop() {
+	s.end()
+	_ = s.http.Close() // closing a listener that is closed is no error to us
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.open.Wait()
+	<-s.done
+}

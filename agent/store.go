@@ -1,0 +1,155 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/cluster"
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
+	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/holder/filestore"
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// errNotOpen is what the store says before it is open.
+var errNotOpen = errors.New("the content directory is not open yet")
+
+// store is the filestore as the node sees it: the node is made, and its API
+// answers, before the store is open.
+type store struct {
+	open atomic.Pointer[filestore.Store]
+	free atomic.Int64 // bytes above the reserve when last measured, -1 = unknown
+}
+
+var _ holder.Runner = (*store)(nil)
+
+func newStore() *store {
+	s := new(store)
+	s.free.Store(-1)
+	return s
+}
+
+// get returns the open store.
+func (s *store) get() (*filestore.Store, error) {
+	if fs := s.open.Load(); fs != nil {
+		return fs, nil
+	}
+	return nil, errNotOpen
+}
+
+// Pull implements holder.Runner.
+func (s *store) Pull(ctx context.Context, a holder.Assignment) error {
+	fs, err := s.get()
+	if err != nil {
+		return err
+	}
+	return fs.Pull(ctx, a)
+}
+
+// Drop implements holder.Runner.
+func (s *store) Drop(ctx context.Context, c holder.Copy) error {
+	fs, err := s.get()
+	if err != nil {
+		return err
+	}
+	return fs.Drop(ctx, c)
+}
+
+// Held implements holder.Runner.
+func (s *store) Held(ctx context.Context) ([]holder.Copy, error) {
+	fs, err := s.get()
+	if err != nil {
+		return nil, err
+	}
+	return fs.Held(ctx)
+}
+
+// space is cluster.Config.Space.
+func (s *store) space() (freeBytes, reserveBytes int64, err error) {
+	fs, err := s.get()
+	if err != nil {
+		return 0, 0, err
+	}
+	freeBytes, reserveBytes, err = fs.Space()
+	above := max(freeBytes-reserveBytes, 0)
+	if err != nil {
+		above = -1
+	}
+	s.free.Store(above)
+	return freeBytes, reserveBytes, err
+}
+
+// sample is cluster.Config.Telemetry. It must not block, so it repeats what
+// the node measured last.
+func (s *store) sample() placement.Sample {
+	return placement.Sample{Load: math.NaN(), FreeBytes: s.free.Load()}
+}
+
+// openStore opens the content directory. The default one lies in the data
+// directory, which only its own package makes.
+func (a *Agent) openStore(node *cluster.Node) (*filestore.Store, error) {
+	dir := a.cfg.ContentDir
+	if dir == "" {
+		data, err := datadir.Open(a.cfg.Cluster.DataDir, datadir.Options{Gate: a.cfg.Cluster.Gate})
+		if err != nil {
+			return nil, err
+		}
+		dir, err = data.Sub("content")
+		if closed := data.Close(); err == nil {
+			err = closed
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return filestore.Open(dir, filestore.Config{
+		Fetch:   filestore.Client{HTTP: &http.Client{Transport: node.PullTransport()}},
+		Accept:  accepter{node, a.cfg.Cluster.Node}.accept,
+		Reserve: a.cfg.DiskReserve, Volume: a.cfg.Volume,
+		Logger: a.log.Named("content"),
+	})
+}
+
+// acceptWait is how long a node that is asked to store bytes waits for the
+// assignment that they belong to: it may be a moment behind the sender.
+const acceptWait = 2 * time.Second
+
+// accepter says whether this node may store bytes that a client sends.
+type accepter struct {
+	node *cluster.Node
+	id   placement.NodeID
+}
+
+// accept is filestore.Config.Accept.
+func (a accepter) accept(chain placement.ChainID, epoch placement.Epoch) (placement.Incarnation, error) {
+	timer := time.NewTimer(acceptWait)
+	defer timer.Stop()
+	for {
+		view := a.node.View()
+		if uint64(epoch) <= uint64(view.Revision) { // an epoch is a revision (rule S4)
+			own := a.node.Status().Incarnation
+			if n := view.Node(a.id); own == 0 || n == nil || n.Incarnation != own {
+				return 0, fmt.Errorf("node %s has not announced itself yet", a.id)
+			}
+			c := view.Chain(chain)
+			if c == nil {
+				return 0, fmt.Errorf("node %s knows no chain %s", a.id, chain)
+			}
+			h := c.Holder(a.id)
+			if h == nil || h.Epoch != epoch || h.Phase == placement.Dropping || h.Lost {
+				return 0, fmt.Errorf("node %s does not hold it under that epoch any more", a.id)
+			}
+			return own, nil
+		}
+		select {
+		case <-view.Next():
+		case <-timer.C:
+			return 0, fmt.Errorf("node %s is at revision %d, which knows no such epoch", a.id, view.Revision)
+		}
+	}
+}

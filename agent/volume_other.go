@@ -1,0 +1,10 @@
+//go:build !linux && !darwin
+
+package agent
+
+import "errors"
+
+// volumeAt has no measure here.
+func volumeAt(string) (freeBytes, totalBytes int64, err error) {
+	return 0, 0, errors.New("volumes cannot be measured on this system")
+}

@@ -1,0 +1,18 @@
+//go:build linux || darwin
+
+package agent
+
+import (
+	"fmt"
+	"syscall"
+)
+
+// volumeAt measures the volume that dir lies on.
+func volumeAt(dir string) (freeBytes, totalBytes int64, err error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w", dir, err)
+	}
+	block := int64(st.Bsize)
+	return int64(st.Bavail) * block, int64(st.Blocks) * block, nil
+}

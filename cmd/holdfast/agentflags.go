@@ -1,0 +1,215 @@
+package main
+
+import (
+	"encoding/base64"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/holdfast-cluster/holdfast/agent"
+	"github.com/holdfast-cluster/holdfast/cluster"
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// agentFlags is the flags of `holdfast agent`.
+type agentFlags struct {
+	config, nodeID, dataDir                string
+	listen, advertise, http, httpAdvertise string
+	serviceAddr, cluster                   string
+	expect                                 int
+	join, labels                           []string
+	zone, capacity, contentDir, reserve    string
+	maxPulls                               int
+	role, runner, profile, gossipKey       string
+	tlsCA, tlsCert, tlsKey, authFile       string
+	insecure                               bool
+	logLevel, logFormat                    string
+}
+
+func newAgentFlags(f *pflag.FlagSet) *agentFlags {
+	v := new(agentFlags)
+	f.StringVar(&v.config, configFlag, "", "file of settings in YAML: each key is the name of a flag, unknown ones are refused")
+	f.StringVar(&v.nodeID, "node-id", "", "name of the node (default: the host's name, lower case)")
+	f.StringVar(&v.dataDir, "data-dir", "", "directory of the node's data; required")
+	f.StringVar(&v.listen, "listen", "127.0.0.1:7400", "node port, TCP and UDP, for the other nodes")
+	f.StringVar(&v.advertise, "advertise", "", "node port as others reach it (required if --listen is 0.0.0.0)")
+	f.StringVar(&v.http, "http", "127.0.0.1:7401", "port of the API")
+	f.StringVar(&v.httpAdvertise, "http-advertise", "", "port of the API as others reach it (required if --http is 0.0.0.0)")
+	f.StringVar(&v.serviceAddr, "service-addr", "", "where your own service listens on this machine; shown with each copy")
+	f.StringVar(&v.cluster, "cluster", "holdfast", "name of the cluster; nodes of another are refused")
+	f.IntVar(&v.expect, "bootstrap-expect", 0, "how many servers begin a new cluster together: 1, 3 or 5; 0 only joins one")
+	f.StringSliceVar(&v.join, "join", nil, "node port of a member, or of another that begins the cluster; DNS names allowed, asked for ever (repeatable)")
+	f.StringVar(&v.zone, "zone", "", "failure domain of the machine: copies of a chain are spread over zones")
+	f.StringSliceVar(&v.labels, "label", nil, "KEY=VALUE that chains may require or prefer (repeatable)")
+	f.StringVar(&v.capacity, "capacity", "", "bytes offered to content, such as 500GiB (default: the volume less --disk-reserve)")
+	f.StringVar(&v.contentDir, "content-dir", "", "directory of the content (default: in the data directory)")
+	f.StringVar(&v.reserve, "disk-reserve", "", "bytes of its volume that content never uses (default: 1GiB or 5 %, the larger)")
+	f.IntVar(&v.maxPulls, "max-pulls", 2, "copies fetched at the same time")
+	f.StringVar(&v.role, "role", "server", "server: takes part in raft; client is not built yet")
+	f.StringVar(&v.runner, "runner", "filestore", "who makes the copies: filestore keeps content as files; external is a program of yours that uses the HTTP API")
+	f.StringVar(&v.profile, "profile", "auto", "timers: local for nodes on one machine, lan, wan for links of tens of milliseconds; auto measures nothing yet and takes those of lan, which are safe on slow disks")
+	f.StringVar(&v.gossipKey, "gossip-key", "", "key that encrypts gossip, the same on all nodes: 16, 24 or 32 bytes in base64")
+	f.StringVar(&v.tlsCA, "tls-ca", "", "not built yet, refused")
+	f.StringVar(&v.tlsCert, "tls-cert", "", "not built yet, refused")
+	f.StringVar(&v.tlsKey, "tls-key", "", "not built yet, refused")
+	f.StringVar(&v.authFile, "auth-file", "", "not built yet, refused")
+	f.BoolVar(&v.insecure, "insecure", false, "allow ports beyond this machine without encryption and authentication")
+	f.StringVar(&v.logLevel, "log-level", "info", "trace, debug, info, warn or error")
+	f.StringVar(&v.logFormat, "log-format", "text", "text or json")
+	return v
+}
+
+// agentConfig turns the flags into the agent's configuration, and refuses
+// what contradicts itself or is not safe, naming the flag.
+func (p *program) agentConfig(v *agentFlags) (agent.Config, error) {
+	var cfg agent.Config
+	if err := v.checkBuilt(); err != nil {
+		return cfg, err
+	}
+	if err := p.identify(v); err != nil {
+		return cfg, err
+	}
+	if err := v.checkEntry(); err != nil {
+		return cfg, err
+	}
+	if err := v.checkExposure(); err != nil {
+		return cfg, err
+	}
+	cfg = agent.Config{
+		HTTP: v.http, HTTPAdvertise: v.httpAdvertise,
+		ContentDir: v.contentDir, Runner: agent.RunnerKind(v.runner),
+		Cluster: cluster.Config{
+			Node: placement.NodeID(v.nodeID), DataDir: v.dataDir, Cluster: v.cluster,
+			BootstrapExpect: v.expect, Join: v.join,
+			Listen: v.listen, Advertise: v.advertise, Insecure: v.insecure,
+			Profile: cluster.Profile(v.profile), Service: v.serviceAddr, Zone: v.zone,
+			MaxPulls: v.maxPulls, Version: version,
+		},
+	}
+	return cfg, v.fill(&cfg)
+}
+
+// fill reads the flags that are more than words.
+func (v *agentFlags) fill(cfg *agent.Config) error {
+	labels, err := parseLabels(v.labels)
+	if err == nil {
+		cfg.Cluster.Labels, err = placement.LabelsOf(labels)
+	}
+	if err != nil {
+		return usage("--label: %w", err)
+	}
+	if v.capacity != "" {
+		if cfg.Cluster.CapacityBytes, err = parseBytes(v.capacity); err != nil {
+			return usage("--capacity: %w", err)
+		}
+	}
+	if v.reserve != "" {
+		if cfg.DiskReserve, err = parseBytes(v.reserve); err != nil {
+			return usage("--disk-reserve: %w", err)
+		}
+	}
+	if v.gossipKey != "" {
+		if cfg.Cluster.GossipKey, err = base64.StdEncoding.DecodeString(v.gossipKey); err != nil {
+			return usage("--gossip-key: it is not base64: make one with: head -c 32 /dev/urandom | base64")
+		}
+	}
+	return nil
+}
+
+// checkBuilt refuses what this release does not have: a flag that is silently
+// ignored is worse than none.
+func (v *agentFlags) checkBuilt() error {
+	for _, f := range []struct{ flag, value string }{
+		{"tls-ca", v.tlsCA}, {"tls-cert", v.tlsCert}, {"tls-key", v.tlsKey}, {"auth-file", v.authFile},
+	} {
+		if f.value != "" {
+			return usage("--%s: unsupported, this release has neither TLS nor authentication: keep the ports on a loopback address, or in a network that you trust with --insecure", f.flag)
+		}
+	}
+	switch v.role {
+	case "server":
+		return nil
+	case "client":
+		return usage("--role client: unsupported, this release has servers only: leave --role out; servers beyond the voters are standbys")
+	}
+	return usage("--role: %q is neither server nor client", v.role)
+}
+
+// identify fills in the node's name and wants a place for its data.
+func (p *program) identify(v *agentFlags) error {
+	if v.nodeID == "" {
+		host, err := p.hostname()
+		if err != nil {
+			return usage("--node-id: the host has no name (%w): give one", err)
+		}
+		v.nodeID = strings.ToLower(host)
+	}
+	if _, err := placement.ParseNodeID(v.nodeID); err != nil {
+		return usage("--node-id: %w", err)
+	}
+	if v.dataDir == "" {
+		return usage("--data-dir is missing: name a directory on a disk of this machine")
+	}
+	return nil
+}
+
+// checkEntry refuses a node that can neither begin a cluster, nor join one,
+// nor is a member already.
+func (v *agentFlags) checkEntry() error {
+	if v.expect != 0 || len(v.join) > 0 {
+		return nil
+	}
+	entries, err := os.ReadDir(v.dataDir)
+	if err == nil && len(entries) > 0 {
+		return nil
+	}
+	if err != nil && !os.IsNotExist(err) {
+		return usage("--data-dir: %w", err)
+	}
+	return usage("nothing says which cluster node %s belongs to: give --bootstrap-expect to begin one, --join to enter one, or a --data-dir that is not new (%s is)", v.nodeID, filepath.Clean(v.dataDir))
+}
+
+// checkExposure refuses ports that strangers could reach, unless that is
+// allowed in so many words.
+func (v *agentFlags) checkExposure() error {
+	for _, f := range []struct{ flag, value, advertise, advertiseFlag string }{
+		{"listen", v.listen, v.advertise, "advertise"},
+		{"http", v.http, v.httpAdvertise, "http-advertise"},
+	} {
+		host, _, err := net.SplitHostPort(f.value)
+		if err != nil {
+			return usage("--%s: %q is not host:port", f.flag, f.value)
+		}
+		if anyAddress(host) && f.advertise == "" {
+			return usage("--%s: others cannot reach %q: say with --%s which address they use", f.flag, f.value, f.advertiseFlag)
+		}
+		if f.advertise != "" {
+			if h, _, err := net.SplitHostPort(f.advertise); err != nil || anyAddress(h) {
+				return usage("--%s: %q is not host:port with a host that others can reach", f.advertiseFlag, f.advertise)
+			}
+		}
+		if loopback(host) || v.insecure {
+			continue
+		}
+		if f.flag == "http" {
+			return usage("--http: %s can be reached from other machines, and this release has no authentication: use a loopback address, or say --insecure", f.value)
+		}
+		return usage("--listen: %s can be reached from other machines, which needs --gossip-key and TLS, and this release has no TLS: use a loopback address, or say --insecure", f.value)
+	}
+	return nil
+}
+
+// anyAddress tells whether a host stands for all addresses of the machine.
+func anyAddress(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}

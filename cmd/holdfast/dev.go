@@ -1,0 +1,395 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast-cluster/holdfast/api"
+	"github.com/holdfast-cluster/holdfast/api/client"
+)
+
+// Limits and times of dev.
+const (
+	devNodesMax = 99
+	devReadyIn  = 60 * time.Second // until all nodes are ready and one leads
+	devPoll     = 50 * time.Millisecond
+	devPatience = 15 * time.Second // until a node that was told to stop has stopped
+)
+
+// dev is a cluster of processes on this machine.
+type dev struct {
+	p        *program
+	nodes    int
+	basePort int
+	dir      string
+	extra    []string // flags for every agent
+	exe      string
+	spawner  *spawner
+	children []*child
+}
+
+func (p *program) devCommand() *cobra.Command {
+	d := &dev{p: p}
+	cmd := &cobra.Command{
+		Use:   "dev [-- AGENT-FLAGS]",
+		Short: "Run a whole cluster on this machine, to try things out",
+		Long: `Runs a cluster of real processes on this machine until interrupted: node i is n<i>, its node
+port is base-port+2(i-1), its API one port above. Flags after -- go to every agent; {i} in them
+stands for the node's number. When a node dies, dev says so and how to start it again, and the
+others go on. Ctrl-C stops them all; without --data-dir nothing is left behind.`,
+		Example: `  holdfast dev
+  holdfast dev --nodes 5 --base-port 8400 --data-dir ./try
+  holdfast dev --nodes 3 -- --zone z{i} --log-level debug`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if n := cmd.ArgsLenAtDash(); len(args) > 0 && n != 0 {
+				return usage("%q is no flag of dev: flags for the agents come after --", args[0])
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVar(&d.nodes, "nodes", 3, "how many nodes")
+	cmd.Flags().IntVar(&d.basePort, "base-port", 7400, "node port of the first node")
+	cmd.Flags().StringVar(&d.dir, "data-dir", "", "keep the data here (default: a temporary directory, removed at the end)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		d.extra = args
+		return d.run(cmd.Context())
+	}
+	return cmd
+}
+
+// run starts the cluster, watches over it until ctx ends, and stops it.
+func (d *dev) run(ctx context.Context) (err error) {
+	if err := d.check(); err != nil {
+		return err
+	}
+	if d.exe, err = d.p.executable(); err != nil {
+		return fmt.Errorf("finding this program to run it again: %w", err)
+	}
+	remove, err := d.openDir()
+	if err != nil {
+		return err
+	}
+	defer remove()
+	d.spawner = newSpawner()
+	defer d.spawner.close()
+	defer d.stop()
+	for i := 1; i <= d.nodes; i++ {
+		if err := d.start(i); err != nil {
+			return err
+		}
+	}
+	if err := d.wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop before it was up
+		}
+		return err
+	}
+	if err := d.welcome(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	d.watch(ctx)
+	return nil
+}
+
+// check refuses numbers that cannot work, and ports that are taken.
+func (d *dev) check() error {
+	last := d.basePort + 2*d.nodes - 1
+	switch {
+	case d.nodes < 1 || d.nodes > devNodesMax:
+		return usage("--nodes: %d is not within 1..%d", d.nodes, devNodesMax)
+	case d.basePort < 1 || last > 65535:
+		return usage("--base-port: %s take the ports %d to %d, which are not all within 1..65535", plural(d.nodes, "node"), d.basePort, last)
+	}
+	for port := d.basePort; port <= last; port++ {
+		addr := local(port)
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("port %d is not free (%w): stop what has it, or choose another --base-port", port, errors.Unwrap(err))
+		}
+		ln.Close()
+	}
+	return nil
+}
+
+// openDir makes the directory for everything, and returns what removes it if
+// it is a temporary one.
+func (d *dev) openDir() (remove func(), err error) {
+	if d.dir != "" {
+		if d.dir, err = filepath.Abs(d.dir); err == nil {
+			err = os.MkdirAll(d.dir, 0o755)
+		}
+		if err != nil {
+			return nil, usage("--data-dir: %w", err)
+		}
+		return func() {}, nil
+	}
+	if d.dir, err = os.MkdirTemp("", "holdfast-dev-"); err != nil {
+		return nil, fmt.Errorf("making a temporary directory: %w", err)
+	}
+	return func() {
+		if err := os.RemoveAll(d.dir); err != nil {
+			fmt.Fprintf(d.p.stderr, "holdfast: the temporary directory is still there: %v\n", err)
+		}
+	}, nil
+}
+
+// expect is how many nodes begin the cluster: the largest of 1, 3 and 5 that
+// there are.
+func (d *dev) expect() int {
+	switch {
+	case d.nodes >= 5:
+		return 5
+	case d.nodes >= 3:
+		return 3
+	}
+	return 1
+}
+
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+func (d *dev) nodeAddr(i int) string { return local(d.basePort + 2*(i-1)) }
+func (d *dev) httpAddr(i int) string { return local(d.basePort + 2*(i-1) + 1) }
+func (d *dev) nodeDir(i int) string  { return filepath.Join(d.dir, fmt.Sprintf("n%d", i)) }
+func (d *dev) logFile(i int) string  { return filepath.Join(d.nodeDir(i), "agent.log") }
+
+// agentArgs is the command line of node i. Those that begin the cluster name
+// each other, the others join them.
+func (d *dev) agentArgs(i int) []string {
+	args := []string{
+		"agent", "--node-id", fmt.Sprintf("n%d", i), "--data-dir", filepath.Join(d.nodeDir(i), "data"),
+		"--listen", d.nodeAddr(i), "--http", d.httpAddr(i), "--profile", "local",
+	}
+	expect := d.expect()
+	if i <= expect {
+		args = append(args, "--bootstrap-expect", strconv.Itoa(expect))
+	}
+	for j := 1; j <= expect; j++ {
+		if j != i {
+			args = append(args, "--join", d.nodeAddr(j))
+		}
+	}
+	for _, word := range d.extra {
+		args = append(args, strings.ReplaceAll(word, "{i}", strconv.Itoa(i)))
+	}
+	return args
+}
+
+// start starts node i. Its log is a file beside its data.
+func (d *dev) start(i int) error {
+	if err := os.MkdirAll(d.nodeDir(i), 0o755); err != nil {
+		return fmt.Errorf("making the directory of node n%d: %w", i, err)
+	}
+	c, err := d.spawner.start(childConfig{
+		name: fmt.Sprintf("n%d", i), exe: d.exe, args: d.agentArgs(i), log: d.logFile(i), environ: d.environ(),
+	})
+	if err != nil {
+		return fmt.Errorf("starting node n%d: %w", i, err)
+	}
+	d.children = append(d.children, c)
+	return nil
+}
+
+// environ is the environment without settings meant for one agent: they would
+// reach them all.
+func (d *dev) environ() []string {
+	var kept []string
+	for _, kv := range d.p.environ {
+		if !strings.HasPrefix(kv, "HOLDFAST_") {
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}
+
+// wait returns when every node is ready and knows a leader, or with the last
+// words of a node that has ended instead.
+func (d *dev) wait(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, devReadyIn, fmt.Errorf("not ready after %v; the logs are %s", devReadyIn, d.logFiles()))
+	defer cancel()
+	for i, c := range d.children {
+		one, err := d.client(i + 1)
+		if err != nil {
+			return err
+		}
+		defer one.Close()
+		for one.Ready(ctx, true) != nil {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("node %s: %w", c.name, context.Cause(ctx))
+			case <-c.ended:
+				return fmt.Errorf("node %s has ended before it was ready: %s; its log is %s", c.name, lastLine(c.log), c.log)
+			case <-time.After(devPoll):
+			}
+		}
+	}
+	return nil
+}
+
+func (d *dev) logFiles() string { return filepath.Join(d.dir, "n*", "agent.log") }
+
+// client asks node i, or any node if i is 0, without trying again.
+func (d *dev) client(i int) (*client.Client, error) {
+	var addrs []string
+	for j := 1; j <= d.nodes; j++ {
+		if i == 0 || i == j {
+			addrs = append(addrs, "http://"+d.httpAddr(j))
+		}
+	}
+	return client.New(addrs, client.WithRetry(0))
+}
+
+// lastLine returns the last line of a log that is not empty.
+func lastLine(path string) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return lines[len(lines)-1]
+}
+
+// welcome says who is there, and what to try.
+func (d *dev) welcome(ctx context.Context) error {
+	c, err := d.client(0)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	nodes, err := d.allNodes(ctx, c)
+	if err != nil {
+		return fmt.Errorf("asking the cluster who is there: %w", err)
+	}
+	tab := tabwriter.NewWriter(d.p.stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(tab, "NODE\tPID\tROLE\tADDRESS\tHTTP")
+	leader := 0
+	for i, child := range d.children {
+		role := "starting"
+		for j := range nodes {
+			if nodes[j].ID == child.name {
+				role = raftRole(&nodes[j])
+			}
+		}
+		if role == "leader" {
+			leader = i
+		}
+		fmt.Fprintf(tab, "%s\t%d\t%s\t%s\thttp://%s\n", child.name, child.pid, role, d.nodeAddr(i+1), d.httpAddr(i+1))
+	}
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	d.hints(d.p.stdout, d.children[leader].pid)
+	return nil
+}
+
+// allNodes lists the nodes once every child has announced itself; one that
+// takes long is shown as starting.
+func (d *dev) allNodes(ctx context.Context, c *client.Client) ([]api.Node, error) {
+	until := time.Now().Add(5 * time.Second)
+	for {
+		nodes, err := c.Nodes(ctx)
+		if err == nil && len(nodes) >= d.nodes || time.Now().After(until) {
+			return nodes, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(devPoll):
+		}
+	}
+}
+
+// hints says what to do next.
+func (d *dev) hints(w io.Writer, leader int) {
+	var addrs []string
+	for i := 1; i <= d.nodes; i++ {
+		addrs = append(addrs, "http://"+d.httpAddr(i))
+	}
+	fmt.Fprintf(w, `
+In another terminal:
+  export HOLDFAST_ADDR=%s
+  holdfast content put web FILE     keep a file three times
+  holdfast chain show web           see where
+  kill -9 %-8d                  kill the leader
+  holdfast status                   see who leads now
+
+The logs are %s. Ctrl-C stops everything.
+`, strings.Join(addrs, ","), leader, d.logFiles())
+}
+
+// watch tells of nodes that die until ctx ends.
+func (d *dev) watch(ctx context.Context) {
+	for {
+		died := d.firstDead(ctx)
+		if died == nil {
+			return
+		}
+		died.told = true
+		fmt.Fprintf(d.p.stdout, "\nnode %s (pid %d) has died: %s. Start it again with:\n  %s\n", died.name, died.pid, died.state, died.commandLine())
+		if d.alive() == 0 {
+			fmt.Fprintln(d.p.stdout, "\nno node is left; their data stays until Ctrl-C")
+		}
+	}
+}
+
+// alive counts the children that run.
+func (d *dev) alive() int {
+	n := 0
+	for _, c := range d.children {
+		if !c.isEnded() {
+			n++
+		}
+	}
+	return n
+}
+
+// firstDead waits for a child to end that was not told of yet; nil when ctx
+// ends first.
+func (d *dev) firstDead(ctx context.Context) *child {
+	for {
+		ended := d.spawner.heard()
+		for _, c := range d.children {
+			if c.isEnded() && !c.told {
+				return c
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ended:
+		}
+	}
+}
+
+// stop tells the nodes to stop, the last first, waits for them, and kills
+// those that do not, at once if the user is in a hurry.
+func (d *dev) stop() {
+	for i := len(d.children) - 1; i >= 0; i-- {
+		d.children[i].terminate()
+	}
+	patience := time.NewTimer(devPatience)
+	defer patience.Stop()
+	for i := len(d.children) - 1; i >= 0; i-- {
+		c := d.children[i]
+		select {
+		case <-c.ended:
+			continue
+		case <-patience.C:
+		case <-d.p.now:
+		}
+		for _, c := range d.children {
+			c.kill()
+		}
+		<-c.ended
+	}
+}

@@ -180,6 +180,7 @@ type part struct {
 	a     holder.Assignment
 	path  string
 	file  *os.File
+	out   steady // writes to file
 	sum   hash.Hash
 	have  int64
 	torn  bool          // a write failed half-way: begin again
@@ -193,7 +194,7 @@ func (s *Store) openPart(ctx context.Context, a holder.Assignment) (*part, error
 	if err != nil {
 		return nil, noSpace(err)
 	}
-	p.file = f
+	p.file, p.out.file = f, f
 	p.have, err = pour(ctx, f, p.sum, func([]byte) error { return nil })
 	if err == nil && p.have > a.Content.Size {
 		err = p.reset()
@@ -292,7 +293,7 @@ func (p *part) fetch(ctx context.Context, src holder.Source) error {
 // append writes b behind the part. After a short write the file has bytes that
 // the hash has not.
 func (p *part) append(b []byte) error {
-	if _, err := p.file.Write(b); err != nil {
+	if _, err := p.out.Write(b); err != nil {
 		p.torn = true
 		return noSpace(err)
 	}

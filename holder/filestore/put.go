@@ -106,10 +106,10 @@ func (s *Store) spool(ctx context.Context, u Upload, body io.Reader, book *booki
 			os.Remove(f.Name())
 		}
 	}()
-	sum := sha256.New()
+	sum, out := sha256.New(), steady{file: f}
 	n, err := pour(ctx, io.LimitReader(body, u.Size+1), sum, func(b []byte) error {
 		book.wrote(int64(len(b)))
-		_, err := f.Write(b)
+		_, err := out.Write(b)
 		return err
 	})
 	sha = hex.EncodeToString(sum.Sum(nil))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 )
 
@@ -15,43 +16,66 @@ const (
 	pieceBytes  = 256 << 10
 )
 
-// pour reads src to its end. Each piece goes to write, and into sum while the
-// next is read, because the hash is the slowest part. When pour returns, sum
-// has taken exactly the pieces that write took without an error; n counts them.
+// buffers is how many pieces are under way between reading and hashing.
+const buffers = 4
+
+// pour reads src to its end. Each piece goes to write and then into sum, while
+// the next ones are read: reading, writing and hashing cost about the same, and
+// in turn they would take three times as long. When pour returns, sum has taken
+// exactly the pieces that write took without an error; n counts their bytes.
 func pour(ctx context.Context, src io.Reader, sum io.Writer, write func([]byte) error) (n int64, err error) {
-	free, full, hashed := make(chan []byte, 3), make(chan []byte, 3), make(chan struct{})
-	for range cap(free) {
+	free, read, written := make(chan []byte, buffers), make(chan []byte, buffers), make(chan []byte, buffers)
+	failed, hashed := make(chan struct{}), make(chan struct{})
+	for range buffers {
 		free <- make([]byte, bufferBytes)
 	}
+	var writeErr error
+	go func() {
+		defer close(written)
+		for piece := range read {
+			if writeErr = write(piece); writeErr != nil {
+				close(failed)
+				return
+			}
+			n += int64(len(piece))
+			written <- piece
+		}
+	}()
 	go func() {
 		defer close(hashed)
-		for piece := range full {
+		for piece := range written {
 			sum.Write(piece) //nolint:errcheck // a hash does not fail
 			free <- piece[:bufferBytes]
 		}
 	}()
-	defer func() {
-		close(full)
-		<-hashed
-	}()
+	readErr := readPieces(ctx, src, free, read, failed)
+	close(read)
+	<-hashed
+	return n, errors.Join(writeErr, readErr)
+}
+
+// readPieces fills free buffers until src ends, or writing has failed. No
+// channel is fuller than there are buffers, so sending never waits.
+func readPieces(ctx context.Context, src io.Reader, free <-chan []byte, read chan<- []byte, failed <-chan struct{}) error {
 	for {
 		if err := ctx.Err(); err != nil {
-			return n, err
+			return err
 		}
-		buf := <-free
-		got, readErr := readPiece(src, buf)
+		var buf []byte
+		select {
+		case buf = <-free:
+		case <-failed:
+			return nil
+		}
+		got, err := readPiece(src, buf)
 		if got > 0 {
-			if err := write(buf[:got]); err != nil {
-				return n, err
-			}
-			n += int64(got)
-			full <- buf[:got]
+			read <- buf[:got]
 		}
-		if errors.Is(readErr, io.EOF) {
-			return n, nil
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		if readErr != nil {
-			return n, readErr
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -62,6 +86,26 @@ func readPiece(src io.Reader, buf []byte) (n int, err error) {
 		var got int
 		got, err = src.Read(buf[n:])
 		n += got
+	}
+	return n, err
+}
+
+// writebackBytes is how much may be dirty before the disk is told to begin.
+const writebackBytes = 8 << 20
+
+// steady writes to a file at the disk's pace, so that the sync at the end is
+// short and does not hold up the syncs of the log on the same disk.
+type steady struct {
+	file  *os.File
+	dirty int64
+}
+
+// Write writes b behind what is there.
+func (s *steady) Write(b []byte) (int, error) {
+	n, err := s.file.Write(b)
+	if s.dirty += int64(n); s.dirty >= writebackBytes {
+		s.dirty = 0
+		startWriteback(s.file)
 	}
 	return n, err
 }

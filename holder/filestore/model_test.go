@@ -28,8 +28,9 @@ func TestStoreAgainstModel(t *testing.T) {
 		b, c := content(seed+100, 100*int(seed))
 		versions = append(versions, version{b, c})
 	}
+	root := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp("", "filestore")
+		dir, err := os.MkdirTemp(root, "store")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,7 +30,7 @@ func TestStoreAgainstModel(t *testing.T) {
 	}
 	root := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
-		dir, err := os.MkdirTemp(root, "store")
+		dir, err := os.MkdirTemp(root, "store") //nolint:usetesting // one directory per case; rapid.T has no TempDir
 		if err != nil {
 			t.Fatal(err)
 		}

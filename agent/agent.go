@@ -32,6 +32,7 @@ type Agent struct {
 	ran   atomic.Bool
 	node  atomic.Pointer[cluster.Node]
 	http  atomic.Pointer[string]
+	store *store
 	ready chan struct{}
 	hurry context.Context // ends with Kill
 	kill  context.CancelFunc
@@ -43,12 +44,12 @@ func New(cfg Config) (*Agent, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
 	}
-	a := &Agent{cfg: cfg.withDefaults(), ready: make(chan struct{})}
+	a := &Agent{cfg: cfg.withDefaults(), ready: make(chan struct{}), store: newStore()}
 	a.log = a.cfg.Cluster.Logger
 	a.hurry, a.kill = context.WithCancel(context.Background())
 	// The node itself is made once its API's address is known; this one shows
 	// what is wrong before anything runs.
-	trial, err := a.cfg.node("", newStore())
+	trial, err := a.cfg.node("", a.store)
 	if err == nil {
 		_, err = cluster.New(trial)
 	}
@@ -115,7 +116,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			return err
 		}
 		defer fs.Close()
-		r.store.open.Store(fs)
+		a.store.open.Store(fs)
 		ctx, cancel := context.WithCancel(context.Background())
 		r.launch(func() error { return unlessEnded(ctx, fs.Run(ctx)) })
 		r.closeStore = cancel
@@ -148,7 +149,6 @@ func (a *Agent) bind() (net.Listener, error) {
 type running struct {
 	agent      *Agent
 	node       *cluster.Node
-	store      *store
 	own        *service // the API's port
 	forwarded  *service // the API on the node port
 	pulls      *service // content on the node port, nil without a filestore
@@ -159,8 +159,8 @@ type running struct {
 
 // assemble makes the node and its handlers. Nothing is started.
 func (a *Agent) assemble() (*running, error) {
-	r := &running{agent: a, store: newStore(), closeStore: func() {}, failed: make(chan error, 1)}
-	cfg, err := a.cfg.node(a.HTTPAddr(), r.store)
+	r := &running{agent: a, closeStore: func() {}, failed: make(chan error, 1)}
+	cfg, err := a.cfg.node(a.HTTPAddr(), a.store)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (a *Agent) assemble() (*running, error) {
 	}
 	var bytes *content
 	if a.cfg.Runner == Filestore {
-		bytes = newContent(a.cfg.Cluster.Node, r.node, r.store)
+		bytes = newContent(a.cfg.Cluster.Node, r.node, a.store)
 		c.Content = bytes
 	}
 	handler, err := server.New(c)
@@ -190,7 +190,7 @@ func (a *Agent) assemble() (*running, error) {
 	}
 	if bytes != nil {
 		bytes.own = local{handler}
-		r.pulls = newService("content on the node port", http.HandlerFunc(r.store.serve))
+		r.pulls = newService("content on the node port", http.HandlerFunc(a.store.serve))
 	}
 	r.own, r.forwarded = newService("the API's port", handler), newService("the API on the node port", handler)
 	a.node.Store(r.node)

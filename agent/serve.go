@@ -24,6 +24,9 @@ type service struct {
 	name string
 	http *http.Server
 	end  context.CancelFunc // ends the contexts of all requests
+	// release ends those of requests that only wait for news.
+	waiting context.Context
+	release context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
@@ -35,6 +38,7 @@ type service struct {
 func newService(name string, handler http.Handler) *service {
 	base, end := context.WithCancel(context.Background())
 	s := &service{name: name, end: end, done: make(chan struct{})}
+	s.waiting, s.release = context.WithCancel(base)
 	s.http = &http.Server{
 		Handler:     s.counted(handler),
 		BaseContext: func(net.Listener) context.Context { return base },
@@ -55,8 +59,20 @@ func (s *service) counted(handler http.Handler) http.Handler {
 		s.open.Add(1)
 		s.mu.Unlock()
 		defer s.open.Done()
+		if waitsForNews(r) {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(s.waiting, cancel)()
+			r = r.WithContext(ctx)
+		}
 		handler.ServeHTTP(w, r)
 	})
+}
+
+// waitsForNews tells whether a request may take long without doing anything:
+// an event stream or a blocking read.
+func waitsForNews(r *http.Request) bool {
+	return r.Method == http.MethodGet && (r.URL.Path == "/v1/events" || r.URL.Query().Has("wait"))
 }
 
 // serve serves a listener until the service or the listener is closed. Only
@@ -70,11 +86,12 @@ func (s *service) serve(ln net.Listener) error {
 	return fmt.Errorf("%s: %w", s.name, err)
 }
 
-// drain takes no new request and waits for those under way, no longer than
-// patience.
+// drain takes no new request, lets go those that wait for news, and waits for
+// the others, no longer than patience.
 func (s *service) drain(ctx context.Context, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	s.release()
 	_ = s.http.Shutdown(ctx) // what is left is cut off by stop
 }
 

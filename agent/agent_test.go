@@ -1,0 +1,340 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/api"
+	"github.com/holdfast-cluster/holdfast/api/client"
+	"github.com/holdfast-cluster/holdfast/holder"
+)
+
+// Any node takes a content, gives back exactly its bytes and parts of them,
+// and all wanted copies appear: a chain is created and filled at once through
+// a node that does not lead, and read through each.
+func TestContentThroughAnyNode(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		others := []string{"n1", "n2", "n3"}
+		want := text(3*chunkBytes + 17)
+		desired := 3
+		through := others[0]
+		if through == w.leader().name {
+			through = others[1]
+		}
+		c := w.client(through)
+		if _, err := c.PutChain(t.Context(), "web", api.Spec{Desired: &desired}); err != nil {
+			t.Fatal(err)
+		}
+		put, err := c.PutContent(t.Context(), "web", bytes.NewReader(want), int64(len(want)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(put.Holders) != 2 || put.Size != int64(len(want)) || put.Version == 0 {
+			t.Errorf("got %+v, want 2 holders, the size and a version", put)
+		}
+		for _, name := range others {
+			got, err := w.get(name, "web")
+			if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("through %s: %d bytes, %v; want the %d bytes that were put", name, len(got), err, len(want))
+			}
+			got, err = w.get(name, "web", client.Range(chunkBytes-5, 10))
+			if err != nil || !bytes.Equal(got, want[chunkBytes-5:chunkBytes+5]) {
+				t.Errorf("a part through %s: %q, %v", name, got, err)
+			}
+		}
+		if chain := w.healthy("web"); chain.Content == nil || chain.Content.SHA256 != put.SHA256 || len(chain.Holders) != 3 {
+			t.Errorf("got %+v, want three holders of %s", chain, put.SHA256)
+		}
+		empty, err := c.PutContent(t.Context(), "web", bytes.NewReader(nil), 0)
+		if err != nil || empty.Size != 0 {
+			t.Errorf("an empty content: %+v, %v", empty, err)
+		}
+		if got, err := w.get("n1", "web"); err != nil || len(got) != 0 {
+			t.Errorf("an empty content reads as %d bytes, %v", len(got), err)
+		}
+	})
+}
+
+// A conditional PUT on another content than the present one changes nothing,
+// and the retry of one that was applied is answered as the first time although
+// its condition does not hold any more.
+func TestPutOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		w.chain("web", 2)
+		c := w.client()
+		put := func(body string, opts ...client.CallOption) (*api.ContentPut, error) {
+			return c.PutContent(t.Context(), "web", strings.NewReader(body), int64(len(body)), opts...)
+		}
+		one, err := put("one")
+		if err != nil {
+			t.Fatal(err)
+		}
+		two, err := put("two", client.IfSHA256(one.SHA256), client.Key("k"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := put("two", client.IfSHA256(one.SHA256), client.Key("k"))
+		if err != nil || again.Version != two.Version {
+			t.Errorf("the retry: %+v, %v; want version %d", again, err, two.Version)
+		}
+		if _, err := put("three", client.IfSHA256(one.SHA256)); !is(err, api.StaleContent) {
+			t.Errorf("a stale condition: %v, want %s", err, api.StaleContent)
+		}
+		if _, err := put("three", client.IfSHA256(one.SHA256), client.Key("k")); !is(err, api.IdempotencyMismatch) {
+			t.Errorf("another body under the same key: %v, want %s", err, api.IdempotencyMismatch)
+		}
+		if got, err := w.get("n2", "web"); err != nil || string(got) != "two" {
+			t.Errorf("got %q, %v; want two", got, err)
+		}
+	})
+}
+
+// Without enough disks nothing is stored and the client is told to come back:
+// one of two holders is gone. What the other one stored meanwhile is abandoned.
+func TestTooFewHolders(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		gone, stays := w.twoHolders("web")
+		w.net.Kill(gone.name)
+		gone.Kill()
+		<-gone.done
+		began := time.Now()
+		_, err := w.client(stays.name).PutContent(t.Context(), "web", strings.NewReader("new"), 3, client.Within(3*time.Second))
+		if !is(err, api.TooFewHolders) {
+			t.Errorf("got %v, want %s", err, api.TooFewHolders)
+		}
+		if took := time.Since(began); took < 3*time.Second || took > 20*time.Second {
+			t.Errorf("it gave up after %v, wanted about 3s (and retries of the client)", took)
+		}
+		w.until("nothing of it stays on "+stays.name, func() bool { return len(w.staged(stays)) == 0 })
+		if c, err := w.client(stays.name).Chain(t.Context(), "web"); err != nil || c.Content != nil {
+			t.Errorf("got %+v, %v; want no content", c, err)
+		}
+	})
+}
+
+// A disk that goes away in the middle of a PUT fails it with words for the
+// client, leaves nothing behind, and a second PUT succeeds once there are
+// enough holders again.
+func TestHolderDiesMidway(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		dies, stays := w.twoHolders("web")
+		body := text(40 * chunkBytes)
+		reader, writer := io.Pipe()
+		failed := make(chan error, 1)
+		go func() {
+			_, err := w.client(stays.name).PutContent(t.Context(), "web", reader, int64(len(body)))
+			reader.CloseWithError(errors.New("nobody reads any more"))
+			failed <- err
+		}()
+		if _, err := writer.Write(body[:len(body)/2]); err != nil {
+			t.Fatal(err)
+		}
+		w.net.Kill(dies.name)
+		dies.Kill()
+		<-dies.done
+		writer.Write(body[len(body)/2:]) //nolint:errcheck // it may be cut off
+		writer.Close()
+		if err := <-failed; !is(err, api.TooFewHolders) || !strings.Contains(err.Error(), "node "+dies.name) {
+			t.Errorf("got %v, want %s naming node %s", err, api.TooFewHolders, dies.name)
+		}
+		w.until("nothing of it stays on "+stays.name, func() bool { return len(w.staged(stays)) == 0 })
+		w.net.Revive(dies.name)
+		w.start(int(dies.name[1] - '0'))
+		w.healthy("web")
+		if _, err := w.client(stays.name).PutContent(t.Context(), "web", bytes.NewReader(body), int64(len(body))); err != nil {
+			t.Error(err)
+		}
+		if got, err := w.get(dies.name, "web"); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("got %d bytes, %v; want all", len(got), err)
+		}
+	})
+}
+
+// A reader gets all bytes although the node that they come from dies midway:
+// the rest comes from another live copy. The bytes are read through the node
+// without a copy.
+func TestSourceDiesMidway(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		one, two := w.twoHolders("web")
+		third := w.otherThan(one, two)
+		want := text(64 * chunkBytes)
+		if _, err := w.client(one.name).PutContent(t.Context(), "web", bytes.NewReader(want), int64(len(want))); err != nil {
+			t.Fatal(err)
+		}
+		c, err := w.client(third.name).Content(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		got := make([]byte, len(want)/4)
+		if _, err := io.ReadFull(c, got); err != nil {
+			t.Fatal(err)
+		}
+		first := one // the source that is asked first has the lower name
+		if two.name < one.name {
+			first = two
+		}
+		w.net.Kill(first.name)
+		first.Kill()
+		<-first.done
+		rest, err := io.ReadAll(c)
+		if err != nil || !bytes.Equal(append(got, rest...), want) {
+			t.Errorf("got %d bytes, %v; want all %d", len(got)+len(rest), err, len(want))
+		}
+	})
+}
+
+// The API answers before the node is ready, and says so; a request that needs
+// a leader waits and is refused in words. Only one of three machines runs.
+func TestAnswersBeforeReady(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		m := w.start(1)
+		w.until("the port is bound", func() bool { return m.HTTPAddr() != "" })
+		get := func(path string) int {
+			resp, err := (&http.Client{Transport: w.web}).Get("http://" + m.HTTPAddr() + path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			return resp.StatusCode
+		}
+		for path, want := range map[string]int{
+			"/livez": 200, "/readyz": 503, "/v1/status?consistency=stale": 200, "/v1/chains/web?timeout=1s": 503, "/metrics": 200,
+		} {
+			if got := get(path); got != want {
+				t.Errorf("%s: got %d, want %d", path, got, want)
+			}
+		}
+		select {
+		case <-m.Ready():
+			t.Error("ready without a cluster")
+		default:
+		}
+	})
+}
+
+// Told to stop, a leader hands over first: the next write through another node
+// is accepted at once, a watcher of events is let go, and Run returns nil.
+func TestStopsInOrder(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		old := w.leader()
+		next := w.otherThan(old, old)
+		resp, err := (&http.Client{Transport: w.web}).Get("http://" + old.HTTPAddr() + "/v1/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		began := time.Now()
+		old.cancel()
+		<-old.done
+		if old.err != nil {
+			t.Errorf("Run returned %v", old.err)
+		}
+		if took := time.Since(began); took > 500*time.Millisecond {
+			t.Errorf("stopping took %v with nothing but a watcher there", took)
+		}
+		if _, err := io.ReadAll(resp.Body); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the event stream ended with %v", err)
+		}
+		began = time.Now()
+		if _, err := w.client(next.name).PutChain(t.Context(), "after", api.Spec{}); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 500*time.Millisecond {
+			t.Errorf("the next write took %v", took)
+		}
+	})
+}
+
+// What cannot be bound ends Run with an error that names it.
+func TestPortInUse(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		m := w.start(1)
+		w.until("the port is bound", func() bool { return m.HTTPAddr() != "" })
+		second := w.start(2, func(c *Config) { c.Cluster.Network, c.HTTP = w.net.Host("n1", nodeIP(1)), nodeIP(1)+":7401" })
+		<-second.done
+		if want := "HTTP address 10.0.0.1:7401 is in use"; second.err == nil || !strings.Contains(second.err.Error(), want) {
+			t.Errorf("got %v, want %q in it", second.err, want)
+		}
+	})
+}
+
+// Each contradiction is refused by New, and the message names the field.
+func TestConfig(t *testing.T) {
+	for want, change := range map[string]func(*Config){
+		"Runner: \"exec\"":      func(c *Config) { c.Runner = "exec" },
+		"Runner: Cluster":       func(c *Config) { c.Runner, c.Cluster.Runner = External, newStore() },
+		"ContentDir":            func(c *Config) { c.Runner, c.ContentDir = External, "x" },
+		"DiskReserve":           func(c *Config) { c.DiskReserve = -1 },
+		"HTTP: \"nowhere\"":     func(c *Config) { c.HTTP = "nowhere" },
+		"HTTP: \"0.0.0.0:1\"":   func(c *Config) { c.HTTP = "0.0.0.0:1" },
+		"HTTPAdvertise: \":1\"": func(c *Config) { c.HTTPAdvertise = ":1" },
+		"Node: ":                func(c *Config) { c.Cluster.Node = "" },
+		"measure the content":   func(c *Config) { c.Volume = func() (int64, int64, error) { return 0, 0, errors.New("broken") } },
+	} {
+		cfg := Config{}
+		cfg.Cluster.Node, cfg.Cluster.DataDir, cfg.Cluster.BootstrapExpect = "n1", t.TempDir(), 1
+		if _, err := New(cfg); err != nil {
+			t.Fatal(err)
+		}
+		change(&cfg)
+		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+}
+
+// twoHolders makes a chain with two copies and returns the machines that hold
+// it: one that does not lead, and the other.
+func (w *world) twoHolders(id string) (follower, other *member) {
+	w.t.Helper()
+	chain := w.chain(id, 2)
+	one, two := w.agents[chain.Holders[0].Node], w.agents[chain.Holders[1].Node]
+	if one == w.leader() {
+		return two, one
+	}
+	return one, two
+}
+
+// otherThan returns a machine that is neither of two.
+func (w *world) otherThan(one, two *member) *member {
+	for _, m := range w.agents {
+		if m != one && m != two {
+			return m
+		}
+	}
+	return nil
+}
+
+// staged lists what clients' PUTs have stored on a machine.
+func (w *world) staged(m *member) []holder.Copy {
+	w.t.Helper()
+	held, err := m.store.Held(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out []holder.Copy
+	for _, c := range held {
+		if c.Staged {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// is tells whether err is the cluster's answer with that code.
+func is(err error, code api.Code) bool {
+	var p *api.Problem
+	return errors.As(err, &p) && p.Code == code
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -127,8 +128,13 @@ func TestUnknownEntryEndsNode(t *testing.T) {
 		m := w.settle(1)
 		w.write("a")
 		r := m.node.live.Load().raft
+		tick, err := fsm.EncodeBatch(fsm.Batch{Level: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
 		f := r.ApplyLog(raft.Log{Data: []byte{99, 1, 2, 3}}, time.Second)
-		if err := f.Error(); err != nil {
+		after := r.Apply(tick, time.Second)
+		if err := errors.Join(f.Error(), after.Error()); err != nil {
 			t.Fatal(err)
 		}
 		w.until("the node has ended", 10*time.Second, func() bool { return !m.running() })

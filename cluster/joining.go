@@ -92,19 +92,14 @@ func (r *reign) makeRoom(ctx context.Context, a fsm.Announce) error {
 }
 
 // enlist makes sure that the server is in the raft configuration, under that
-// address: as a non-voter if it is new.
+// address: as a non-voter if it is new. AddNonvoter takes no vote away; of a
+// voter it changes the address.
 func (r *reign) enlist(ctx context.Context, instance, address string) error {
 	id, at := raft.ServerID(instance), raft.ServerAddress(address)
 	for _, s := range r.servers() {
-		switch {
-		case s.ID != id:
-			continue
-		case s.Address == at:
+		if s.ID == id && s.Address == at {
 			return nil
-		case s.Suffrage == raft.Voter:
-			return r.change(ctx, "change address", func(prev uint64) raft.IndexFuture { return r.raft.AddVoter(id, at, prev, configTimeout) })
 		}
-		break
 	}
 	return r.change(ctx, "add server", func(prev uint64) raft.IndexFuture { return r.raft.AddNonvoter(id, at, prev, configTimeout) })
 }

@@ -60,14 +60,13 @@ func wipedNodeRejoins(change ...func(*Config)) func(*testing.T, *world) {
 		}
 		wiped.runner.wipe()
 		w.start(int(wiped.name[1]-'0'), 3, change...)
-		w.until("the new instance is in the state", 2*time.Minute, func() bool {
-			if wiped.node.clusterID() != "" {
-				for _, s := range w.leader().node.Status().Servers {
-					if s.Instance == before {
-						t.Fatal("the wiped node was let in before its old server was out")
-					}
-				}
+		w.until("the wiped node is let in", 2*time.Minute, func() bool { return wiped.node.clusterID() != "" })
+		for _, s := range w.leader().node.Status().Servers {
+			if s.Instance == before {
+				t.Fatal("the wiped node was let in before its old server was out")
 			}
+		}
+		w.until("the new instance is in the state", time.Minute, func() bool {
 			n := w.leader().nodeRecord(wiped.name)
 			return n.Instance == wiped.node.instance() && n.State == placement.NodeAlive
 		})

@@ -24,8 +24,8 @@ import (
 )
 
 // backend is a cluster without raft: one real state machine to which every
-// operation is applied as a batch of its own. Its nodes share the state, and
-// one of them leads.
+// operation is applied as a batch of its own. One of its nodes leads; the
+// others share a second machine, which may be made to lag.
 type backend struct {
 	t testing.TB
 
@@ -38,7 +38,9 @@ type backend struct {
 	lost   int           // proposals to apply without an answer
 	addrs  map[placement.NodeID]string
 	blobs  map[string][]byte // contents by hash
-	stale  *fsm.View         // what followers see; nil = everything
+	f      *fsm.Machine      // the followers' state
+	behind [][]byte          // entries that the followers have not applied
+	lag    bool              // they apply nothing
 }
 
 const (
@@ -52,7 +54,7 @@ const (
 func newBackend(t testing.TB) *backend {
 	t.Helper()
 	b := &backend{
-		t: t, m: fsm.New(), now: placement.Time(time.Second), leader: "n1", voted: make(chan struct{}),
+		t: t, m: fsm.New(), f: fsm.New(), now: placement.Time(time.Second), leader: "n1", voted: make(chan struct{}),
 		addrs: map[placement.NodeID]string{}, blobs: map[string][]byte{},
 	}
 	b.must(&fsm.Genesis{ClusterID: clusterID, Name: "test", Lineage: lineage})
@@ -93,7 +95,29 @@ func (b *backend) apply(batch fsm.Batch) []fsm.Result {
 	if err != nil {
 		b.t.Fatalf("Apply: %v", err)
 	}
+	if b.behind = append(b.behind, data); !b.lag {
+		b.follow()
+	}
 	return results
+}
+
+// follow lets the followers catch up. The caller holds the lock.
+func (b *backend) follow() {
+	for i, data := range b.behind {
+		if _, err := b.f.Apply(b.index-uint64(len(b.behind)-1-i), term, data); err != nil {
+			b.t.Fatalf("Apply on the followers: %v", err)
+		}
+	}
+	b.behind = nil
+}
+
+// setLag lets the followers stand still, or catch up.
+func (b *backend) setLag(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lag = on; !on {
+		b.follow()
+	}
 }
 
 func (b *backend) must(body fsm.Body) fsm.Result {
@@ -201,11 +225,11 @@ type node struct {
 func (n *node) View() *fsm.View {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.stale != nil && n.leader != n.id {
-		return n.stale
-	}
 	if n.panics {
 		panic("a defect")
+	}
+	if n.leader != n.id {
+		return n.f.View()
 	}
 	return n.m.View()
 }
@@ -383,5 +407,27 @@ func refusedWith(t testing.TB, w *httptest.ResponseRecorder, code api.Code, fiel
 	}
 	if p.Detail == "" || strings.Contains(p.Detail, "goroutine") || strings.Contains(p.Detail, "\n") {
 		t.Errorf("detail %q is not one line for people", p.Detail)
+	}
+}
+
+// restore puts the present state back under a new lineage, as restoring a
+// snapshot does.
+func (b *backend) restore(lineage string) {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range []*fsm.Machine{b.m, b.f} {
+		var saved, out bytes.Buffer
+		if _, err := b.m.View().WriteTo(&saved); err != nil {
+			b.t.Fatal(err)
+		}
+		if m == b.f {
+			out = saved // the leader's state is rewritten already
+		} else if err := fsm.Rewrite(&saved, b.m.View(), lineage, &out); err != nil {
+			b.t.Fatal(err)
+		}
+		if err := m.Restore(&out); err != nil {
+			b.t.Fatal(err)
+		}
 	}
 }

@@ -123,7 +123,7 @@ func settled(view *fsm.View, id placement.ChainID) bool {
 func (h *holding) Report(ctx context.Context, r holder.Report) (holder.Answer, error) {
 	report := fsm.Report{
 		Node: h.node.cfg.Node, Lineage: r.Lineage, Incarnation: r.Incarnation,
-		Inventory: r.Inventory, NoSpace: r.NoSpace,
+		Revision: r.Revision, Inventory: r.Inventory, NoSpace: r.NoSpace,
 	}
 	for _, item := range r.Items {
 		report.Items = append(report.Items, fsm.ReportItem{

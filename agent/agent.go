@@ -110,17 +110,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer r.own.stop()
 	r.launch(func() error { return r.own.serve(ln) })
 	a.log.Info("the API answers; the node is not ready yet", "http", a.HTTPAddr())
-	if a.cfg.Runner == Filestore {
-		fs, err := a.openStore(r.node)
-		if err != nil {
-			return err
-		}
-		defer fs.Close()
-		a.store.open.Store(fs)
-		ctx, cancel := context.WithCancel(context.Background())
-		r.launch(func() error { return unlessEnded(ctx, fs.Run(ctx)) })
-		r.closeStore = cancel
+	stopStore, err := r.startStore()
+	if err != nil {
+		return err
 	}
+	defer stopStore()
 	return r.run(ctx)
 }
 
@@ -147,19 +141,18 @@ func (a *Agent) bind() (net.Listener, error) {
 
 // running is what one Run has made.
 type running struct {
-	agent      *Agent
-	node       *cluster.Node
-	own        *service // the API's port
-	forwarded  *service // the API on the node port
-	pulls      *service // content on the node port, nil without a filestore
-	closeStore context.CancelFunc
-	parts      sync.WaitGroup
-	failed     chan error // the first part that ended by itself
+	agent     *Agent
+	node      *cluster.Node
+	own       *service // the API's port
+	forwarded *service // the API on the node port
+	pulls     *service // content on the node port, nil without a filestore
+	parts     sync.WaitGroup
+	failed    chan error // the first part that ended by itself
 }
 
 // assemble makes the node and its handlers. Nothing is started.
 func (a *Agent) assemble() (*running, error) {
-	r := &running{agent: a, closeStore: func() {}, failed: make(chan error, 1)}
+	r := &running{agent: a, failed: make(chan error, 1)}
 	cfg, err := a.cfg.node(a.HTTPAddr(), a.store)
 	if err != nil {
 		return nil, err
@@ -219,18 +212,38 @@ func (r *running) launch(part func() error) {
 	})
 }
 
-// unlessEnded forgets the error of what was told to end.
-func unlessEnded(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil
+// startStore opens the content directory and looks after it. stop waits for
+// that and closes it.
+func (r *running) startStore() (stop func(), err error) {
+	if r.pulls == nil {
+		return func() {}, nil
 	}
-	return err
+	fs, err := r.agent.openStore(r.node)
+	if err != nil {
+		return nil, err
+	}
+	r.agent.store.open.Store(fs)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	r.launch(func() error {
+		defer close(done)
+		if err := fs.Run(ctx); ctx.Err() == nil {
+			return fmt.Errorf("the content directory: %w", err)
+		}
+		return nil
+	})
+	return func() {
+		cancel()
+		<-done
+		if err := fs.Close(); err != nil {
+			r.agent.log.Error("close the content directory", "error", err)
+		}
+	}, nil
 }
 
 // run runs the node and what it serves until ctx ends or something fails, and
 // stops it, in the order that doc.go gives.
 func (r *running) run(ctx context.Context) error {
-	defer r.closeStore()
 	log := r.agent.log
 	nodeCtx, endNode := context.WithCancel(context.Background())
 	defer endNode()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/api/client"
 	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/scheduler"
+	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
 )
 
 // Any node takes a content, gives back exactly its bytes and parts of them,
@@ -188,7 +191,7 @@ func TestSourceDiesMidway(t *testing.T) {
 		first.Kill()
 		<-first.done
 		rest, err := io.ReadAll(c)
-		if err != nil || !bytes.Equal(append(got, rest...), want) {
+		if err != nil || !bytes.Equal(slices.Concat(got, rest), want) {
 			t.Errorf("got %d bytes, %v; want all %d", len(got)+len(rest), err, len(want))
 		}
 	})
@@ -281,6 +284,7 @@ func TestConfig(t *testing.T) {
 		"HTTP: \"0.0.0.0:1\"":   func(c *Config) { c.HTTP = "0.0.0.0:1" },
 		"HTTPAdvertise: \":1\"": func(c *Config) { c.HTTPAdvertise = ":1" },
 		"Node: ":                func(c *Config) { c.Cluster.Node = "" },
+		"Scorer: ":              func(c *Config) { c.Scorer, c.Cluster.Registry = scorer.New(), new(scheduler.Registry) },
 		"measure the content":   func(c *Config) { c.Volume = func() (int64, int64, error) { return 0, 0, errors.New("broken") } },
 	} {
 		cfg := Config{}

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -66,14 +65,14 @@ func (c Config) withDefaults() Config {
 	if c.Runner == "" && c.Cluster.Runner == nil {
 		c.Runner = Filestore
 	}
-	if c.Scorer == nil {
-		c.Scorer = scorer.New()
-	}
 	if c.Cluster.Network == nil {
 		c.Cluster.Network = transport.System()
 	}
 	if c.Cluster.Registry == nil {
 		c.Cluster.Registry = new(scheduler.Registry)
+		if c.Scorer == nil {
+			c.Scorer = scorer.New()
+		}
 		c.Cluster.Registry.Install(c.Scorer)
 	}
 	if c.Cluster.Logger == nil {
@@ -105,28 +104,36 @@ func (c Config) volumeDir() string {
 // Validate returns an error that begins with the name of the first field that
 // is missing, out of range or in contradiction to another.
 func (c Config) Validate() error {
+	if c.Scorer != nil && c.Cluster.Registry != nil {
+		return wrong("Scorer", "Cluster.Registry holds one already: leave one of them out")
+	}
 	c = c.withDefaults()
 	switch {
 	case c.Runner != "" && c.Cluster.Runner != nil:
-		return errors.New("Runner: Cluster.Runner makes the copies already: leave one of them out")
+		return wrong("Runner", "Cluster.Runner makes the copies already: leave one of them out")
 	case c.Runner != "" && c.Runner != Filestore && c.Runner != External:
-		return fmt.Errorf("Runner: %q is neither filestore nor external", c.Runner)
+		return wrong("Runner", "%q is neither filestore nor external", c.Runner)
 	case c.Runner != Filestore && c.ContentDir != "":
-		return errors.New("ContentDir: only the filestore keeps content")
+		return wrong("ContentDir", "only the filestore keeps content")
 	case c.DiskReserve < 0:
-		return fmt.Errorf("DiskReserve: %d is negative", c.DiskReserve)
+		return wrong("DiskReserve", "%d is negative", c.DiskReserve)
 	}
 	for _, f := range []struct{ name, value string }{{"HTTP", c.HTTP}, {"HTTPAdvertise", c.HTTPAdvertise}} {
 		host, _, err := net.SplitHostPort(f.value)
 		switch {
 		case f.value == "" && f.name == "HTTPAdvertise":
 		case err != nil:
-			return fmt.Errorf("%s: %q is not host:port", f.name, f.value)
+			return wrong(f.name, "%q is not host:port", f.value)
 		case anyAddress(host) && (f.name == "HTTPAdvertise" || c.HTTPAdvertise == ""):
-			return fmt.Errorf("%s: %q cannot be reached by others: set HTTPAdvertise to what they use", f.name, f.value)
+			return wrong(f.name, "%q cannot be reached by others: set HTTPAdvertise to what they use", f.value)
 		}
 	}
 	return nil
+}
+
+// wrong is the error of a field.
+func wrong(field, format string, args ...any) error {
+	return fmt.Errorf("%s: %w", field, fmt.Errorf(format, args...))
 }
 
 func anyAddress(host string) bool {

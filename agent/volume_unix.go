@@ -13,6 +13,6 @@ func volumeAt(dir string) (freeBytes, totalBytes int64, err error) {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0, 0, fmt.Errorf("%s: %w", dir, err)
 	}
-	block := int64(st.Bsize)
+	block := int64(st.Bsize) //nolint:unconvert // another type on other systems
 	return int64(st.Bavail) * block, int64(st.Blocks) * block, nil
 }

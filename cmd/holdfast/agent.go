@@ -42,12 +42,28 @@ The second stops it at once. When its disk fails the node ends: let a supervisor
 		}
 		a, err := agent.New(cfg)
 		if err != nil {
-			return usage("%w", err)
+			return usage("%s", inFlags(err))
 		}
 		cfg.Cluster.Logger.Info("holdfast "+version, effective(cmd.Flags())...)
 		return p.runAgent(cmd.Context(), a)
 	}
 	return cmd
+}
+
+// inFlags puts the name of the flag in the place of the configuration's field
+// that an error begins with.
+func inFlags(err error) string {
+	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "agent: "), "cluster: ")
+	field, rest, _ := strings.Cut(text, ": ")
+	flag, known := map[string]string{
+		"BootstrapExpect": "bootstrap-expect", "Join": "join", "Cluster": "cluster", "Profile": "profile", "GossipKey": "gossip-key",
+		"CapacityBytes": "capacity", "MaxPulls": "max-pulls", "Runner": "runner", "ContentDir": "content-dir", "DiskReserve": "disk-reserve",
+		"Listen": "listen", "HTTP": "http", "HTTPAdvertise": "http-advertise",
+	}[field]
+	if !known {
+		return text
+	}
+	return "--" + flag + ": " + rest
 }
 
 // runAgent runs a node until it ends or the second interrupt kills it.

@@ -90,7 +90,8 @@ func (p *program) agentConfig(v *agentFlags) (agent.Config, error) {
 			MaxPulls: v.maxPulls, Version: version,
 		},
 	}
-	return cfg, v.fill(&cfg)
+	err := v.fill(&cfg)
+	return cfg, err
 }
 
 // fill reads the flags that are more than words.

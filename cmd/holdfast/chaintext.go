@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +50,7 @@ func number(n *int) string {
 	if n == nil {
 		return "-"
 	}
-	return fmt.Sprint(*n)
+	return strconv.Itoa(*n)
 }
 
 func writeChain(w io.Writer, c *api.Chain) {
@@ -136,7 +137,7 @@ func writeExplanation(w io.Writer, e *api.Explanation) {
 		action = e.Action
 	}
 	cause := ""
-	if e.Cause != "" {
+	if e.Cause != "" && e.Action != "none" {
 		cause = fmt.Sprintf(", cause %s", e.Cause)
 	}
 	fmt.Fprintf(w, "The scheduler would do this with chain %s: %s%s.\n", e.Chain, action, cause)
@@ -157,21 +158,18 @@ func writeExplanation(w io.Writer, e *api.Explanation) {
 	}
 }
 
+// writeGate says what a gate met, and what it needs where that is not the same.
 func writeGate(w io.Writer, g *api.Gate) {
 	verdict := "passed "
 	if !g.Pass {
 		verdict = "stopped"
 	}
-	var numbers []string
-	if g.Value != "" {
-		numbers = append(numbers, string(g.Value))
-	}
-	if g.Limit != "" {
-		numbers = append(numbers, "limit "+string(g.Limit))
-	}
 	text := ""
-	if numbers != nil {
-		text = ": " + strings.Join(numbers, ", ")
+	if g.Value != "" {
+		text = ": " + string(g.Value)
+	}
+	if g.Limit != "" && g.Limit != g.Value {
+		text += " (needed: " + string(g.Limit) + ")"
 	}
 	fmt.Fprintf(w, "  %s  %s%s\n", verdict, g.Name, text)
 }

@@ -62,7 +62,7 @@ func interrupts(parent context.Context) (ctx context.Context, now <-chan struct{
 	second, ended, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for count := 0; count < 2; count++ {
+		for count := range 2 {
 			select {
 			case <-signals:
 			case <-ended:

@@ -57,7 +57,7 @@ func writeNodes(w io.Writer, nodes []api.Node) {
 		n := &nodes[i]
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n",
 			n.ID, n.State, eligibility(n), raftRole(n), dash(n.Zone), n.Holders.Ready, n.Holders.Pulling, n.Holders.Dropping,
-			formatBytes(n.UsedBytes), capacity(n), strconv.FormatFloat(n.Weight, 'g', 4, 64), n.Addresses.Node, n.Addresses.HTTP)
+			formatBytes(n.UsedBytes), capacity(n), strconv.FormatFloat(n.Weight, 'g', 4, 64), dash(n.Addresses.Node), dash(n.Addresses.HTTP))
 	}
 }
 

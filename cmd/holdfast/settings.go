@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -112,7 +113,7 @@ func words(value any) ([]string, error) {
 	case json.Number:
 		return []string{v.String()}, nil
 	case bool:
-		return []string{fmt.Sprint(v)}, nil
+		return []string{strconv.FormatBool(v)}, nil
 	case []any:
 		var all []string
 		for _, item := range v {

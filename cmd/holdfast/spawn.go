@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -80,7 +81,7 @@ func (s *spawner) start(cfg childConfig) (*child, error) {
 		return nil, err
 	}
 	defer log.Close() // the child has its own
-	cmd := exec.Command(cfg.exe, cfg.args...)
+	cmd := exec.CommandContext(context.Background(), cfg.exe, cfg.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = cfg.environ, log, log, childAttributes()
 	result := make(chan error)
 	s.starts <- func() { result <- cmd.Start() }

@@ -41,17 +41,21 @@ func writeStatus(w io.Writer, s *api.ClusterStatus) {
 	if s.Leader != nil {
 		leader = fmt.Sprintf("%s at %s, term %d", s.Leader.Node, s.Leader.HTTP, s.Term)
 	}
-	fmt.Fprintf(w, "cluster\t%s, id %s, %s old\n", s.Cluster.Name, dash(s.Cluster.ID), formatTime(s.ClusterTime))
+	fmt.Fprintf(w, "cluster\t%s, id %s\n", s.Cluster.Name, dash(s.Cluster.ID))
 	fmt.Fprintf(w, "leader\t%s\n", leader)
-	fmt.Fprintf(w, "asked\t%s, version %s, revision %d\n", s.Node, s.Version, s.Revision)
+	fmt.Fprintf(w, "asked\t%s, version %s, revision %d, cluster time %s\n", s.Node, s.Version, s.Revision, formatTime(s.ClusterTime))
 	fmt.Fprintf(w, "nodes\t%s\n", counts([]count{
 		{s.Nodes.Alive, "alive"}, {s.Nodes.Suspect, "suspect"}, {s.Nodes.Sick, "sick"}, {s.Nodes.Dead, "dead"},
 	}))
 	fmt.Fprintf(w, "voters\t%s\n", list(s.Voters))
 	c := s.Chains
 	fmt.Fprintf(w, "chains\t%d: %s\n", c.Total, counts([]count{
-		{c.Healthy, "healthy"}, {c.Under, "under"}, {c.Over, "over"},
-		{c.Unavailable, "unavailable"}, {c.Unplaceable, "unplaceable"}, {c.Quarantined, "quarantined"},
+		{c.Healthy, "healthy"},
+		{c.Under, "under"},
+		{c.Over, "over"},
+		{c.Unavailable, "unavailable"},
+		{c.Unplaceable, "unplaceable"},
+		{c.Quarantined, "quarantined"},
 	}))
 	fmt.Fprintf(w, "moves\t%d open\n", s.MovesOpen)
 	if s.Orphans > 0 {

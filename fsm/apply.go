@@ -3,6 +3,7 @@ package fsm
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -25,7 +26,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) ([]Result, error) {
 	}
 	before := m.View()
 	m.s.index, m.s.term = index, term
-	m.s.now = max(m.s.now, b.Now, firstInstant)
+	m.s.now = max(m.s.now, min(b.Now, lastInstant), firstInstant)
 	m.s.expire()
 	results := make([]Result, len(b.Ops))
 	for i := range b.Ops {
@@ -36,8 +37,12 @@ func (m *Machine) Apply(index, term uint64, data []byte) ([]Result, error) {
 	return results, nil
 }
 
-// firstInstant is where cluster time begins, so that zero can mean never.
-const firstInstant = placement.Time(time.Millisecond)
+// Cluster time begins at firstInstant, so that zero can mean never, and stops
+// at lastInstant, 146 years later, so that no sum with a duration overflows.
+const (
+	firstInstant = placement.Time(time.Millisecond)
+	lastInstant  = placement.Time(1 << 62)
+)
 
 // tx is one operation being applied.
 type tx struct {
@@ -50,13 +55,13 @@ type tx struct {
 func (t *tx) run() Result {
 	req := t.op.Request
 	if old, ok := t.requests.Get(req.Key); ok && req.Key != "" {
-		return old.answer(req)
+		return old.repeat(req)
 	}
 	if req.Key != "" && (t.requests.Len() >= RequestsMax || t.reqBytes >= RequestBytesMax) {
 		return refuse(placement.Overloaded, "the request table is full; wait for request_ttl (%v) and retry", t.config.RequestTTL)
 	}
 	r := t.apply()
-	r.Revision = t.rev
+	r.Revision, r.Detail = t.rev, clip(r.Detail)
 	if req.Key != "" {
 		t.remember(req, r)
 	}
@@ -135,6 +140,14 @@ func (t *tx) applyCluster(body Body) Result {
 	}
 	// DecodeBatch lets only known kinds through.
 	return refuse(placement.Unsupported, "operation of kind %d has no effect", body.kind())
+}
+
+// clip bounds a text for people, at the border of a character.
+func clip(s string) string {
+	if len(s) <= DetailMax {
+		return s
+	}
+	return strings.ToValidUTF8(s[:DetailMax], "")
 }
 
 func refuse(code placement.Code, format string, args ...any) Result {

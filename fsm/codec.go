@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,9 +15,12 @@ import (
 const (
 	BatchBytesMax = 512 << 10
 	BatchOpsMax   = 512
+	ItemsMax      = 4096 // of one PutChains (rule S20)
 	ActorMax      = 128
 	ReasonMax     = 1024
 	KeyMax        = 192
+	DetailMax     = 512 // of an answer's words, and of a failure's
+	HashBytes     = 32  // of a request: a SHA-256
 )
 
 // codec holds the one encoding and the one decoding mode of log and snapshot.
@@ -38,8 +42,10 @@ func newCodec() codec {
 		IndefLength:       cbor.IndefLengthForbidden,
 		TagsMd:            cbor.TagsForbidden,
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxArrayElements:  1 << 20,
-		MaxMapPairs:       1 << 16,
+		// A text that is no UTF-8 must not stop every node for ever.
+		UTF8:             cbor.UTF8DecodeInvalid,
+		MaxArrayElements: 1 << 20,
+		MaxMapPairs:      1 << 16,
 	}.DecMode()
 	if err != nil {
 		panic(err) // the options are constant
@@ -75,8 +81,8 @@ func EncodeBatch(b Batch) ([]byte, error) {
 		rec.WallMs = b.Wall.UnixMilli()
 	}
 	for _, op := range b.Ops {
-		if len(op.Actor) > ActorMax || len(op.Reason) > ReasonMax || len(op.Request.Key) > KeyMax {
-			return nil, fmt.Errorf("actor, reason or idempotency key is too long: at most %d, %d and %d bytes", ActorMax, ReasonMax, KeyMax)
+		if err := op.check(); err != nil {
+			return nil, err
 		}
 		body, err := modes.enc.Marshal(op.Body)
 		if err != nil {
@@ -92,6 +98,23 @@ func EncodeBatch(b Batch) ([]byte, error) {
 		return nil, fmt.Errorf("the entry has %d bytes: at most %d are allowed", len(data)+1, BatchBytesMax)
 	}
 	return append([]byte{byte(max(b.Level, 1))}, data...), nil
+}
+
+// check refuses what no entry may carry: beyond the limits of this file, or
+// what would stop the node that reads it.
+func (op Op) check() error {
+	raise, raises := op.Body.(*RaiseLevel)
+	switch {
+	case op.Body == nil:
+		return errors.New("an operation has no body")
+	case len(op.Actor) > ActorMax || len(op.Reason) > ReasonMax || len(op.Request.Key) > KeyMax:
+		return fmt.Errorf("actor, reason or idempotency key is too long: at most %d, %d and %d bytes", ActorMax, ReasonMax, KeyMax)
+	case op.Request.Key != "" && len(op.Request.Hash) != HashBytes:
+		return fmt.Errorf("the hash of a request has %d bytes, not the %d of a SHA-256", len(op.Request.Hash), HashBytes)
+	case raises && raise.Level > Level:
+		return fmt.Errorf("feature level %d is above what this build knows (%d)", raise.Level, Level)
+	}
+	return nil
 }
 
 // EncodedSize returns how many bytes an operation adds to an entry.

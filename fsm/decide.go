@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/holdfast-cluster/holdfast/placement"
+import (
+	"slices"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
 
 // decide re-checks a decision of the scheduler against the present state and
 // does it, or refuses it and remembers why.
@@ -8,6 +12,10 @@ func (t *tx) decide(d placement.Decision) Result {
 	old := t.chain(d.Chain)
 	if old == nil {
 		return unknownChain(d.Chain)
+	}
+	if len(d.Kind)+len(d.Cause)+len(d.Mode)+len(d.Reason.Name)+len(d.Reason.Detail) > ReasonMax ||
+		max(len(d.From), len(d.To), len(d.Source)) > placement.NodeIDMax {
+		return refuse(placement.Invalid, "decision: its words are longer than %d bytes, or its node ids than %d", ReasonMax, placement.NodeIDMax)
 	}
 	if t.batch.ConfigAt != 0 && t.batch.ConfigAt != t.configGen {
 		return refuse(placement.StaleConfig, "made at configuration %d, it is at %d now", t.batch.ConfigAt, t.configGen)
@@ -39,13 +47,23 @@ func (t *tx) decide(d placement.Decision) Result {
 	return Result{Chain: c}
 }
 
-// mayOpen checks what holds for every assignment: freeze, restore guard,
-// repair pause, quarantine.
-func (t *tx) mayOpen(v *placement.View, c *placement.Chain, cause placement.Cause) placement.Verdict {
+// guarded refuses while a restore waits for inventories (rule S5).
+func (t *tx) guarded() placement.Verdict {
+	if t.guard == nil {
+		return placement.Verdict{}
+	}
+	return placement.Refuse(placement.RestoreGuard, "a restore waits for the inventory of %d nodes, the first is %s", len(t.guard), t.guard[0])
+}
+
+// mayOpen checks what holds for every assignment: restore guard, freeze,
+// repair pause, quarantine. A freeze lets open moves finish, and so lets the
+// refill of an evict-first move through (rule S12).
+func (t *tx) mayOpen(v *placement.View, c *placement.Chain, cause placement.Cause, refill bool) placement.Verdict {
+	if verdict := t.guarded(); !verdict.OK() {
+		return verdict
+	}
 	switch {
-	case t.guard != nil:
-		return placement.Refuse(placement.RestoreGuard, "a restore waits for the inventory of %v", t.guard)
-	case t.freezing != nil && cause != placement.CauseForced:
+	case t.freezing != nil && cause != placement.CauseForced && !refill:
 		return placement.Refuse(placement.Frozen, "frozen: %s", t.freezing.Reason)
 	case t.pause != nil && cause == placement.CauseRepair && c.EverReady && v.LiveCount(c) != 1:
 		return placement.Refuse(placement.RepairPaused, "repair is paused: %d nodes vanished at once", len(t.pause.Nodes))
@@ -67,7 +85,7 @@ func (t *tx) assign(c *placement.Chain, d placement.Decision) placement.Verdict 
 	if refill != nil && refill.To == d.To {
 		cause = refill.Cause
 	}
-	if verdict := t.mayOpen(&v, c, cause); !verdict.OK() {
+	if verdict := t.mayOpen(&v, c, cause, refill != nil); !verdict.OK() {
 		return verdict
 	}
 	if verdict := sourceFor(&v, c, d.Source); !verdict.OK() {
@@ -160,13 +178,13 @@ func (t *tx) openMove(c *placement.Chain, d placement.Decision) placement.Verdic
 	t.addMove(c, d, m)
 	t.stamp(c, d.Cause)
 	t.record(c, d, placement.Accepted)
-	t.dequeue(d.Forced)
+	t.dequeue(func(f placement.Forced) bool { return f.ID == d.Forced })
 	return placement.Verdict{}
 }
 
 // mayMove checks everything that a new move with a victim must satisfy.
 func (t *tx) mayMove(v *placement.View, c *placement.Chain, d placement.Decision) placement.Verdict {
-	if verdict := t.mayOpen(v, c, d.Cause); !verdict.OK() {
+	if verdict := t.mayOpen(v, c, d.Cause, false); !verdict.OK() {
 		return verdict
 	}
 	victim := c.Holder(d.From)
@@ -206,8 +224,8 @@ func (t *tx) mayMoveFor(v *placement.View, c *placement.Chain, d placement.Decis
 			return placement.Refuse(placement.StaleDecision, "node %s is not draining", d.From)
 		}
 	case placement.CauseForced:
-		if !t.queued(d.Forced, c.ID) {
-			return placement.Refuse(placement.StaleDecision, "no forced move of chain %s is queued", c.ID)
+		if !t.queued(d) {
+			return placement.Refuse(placement.StaleDecision, "no such forced move of chain %s is queued", c.ID)
 		}
 	default:
 		return placement.Refuse(placement.Invalid, "cause: %q opens no move with a victim", d.Cause)
@@ -231,28 +249,19 @@ func (t *tx) mayBalance(v *placement.View, c *placement.Chain) placement.Verdict
 	return placement.Verdict{}
 }
 
-// queued tells whether a forced operation for the chain is in the queue.
-func (t *tx) queued(id placement.Revision, chain placement.ChainID) bool {
-	for i := range t.forced {
-		if t.forced[i].ID == id && t.forced[i].Chain == chain {
-			return true
-		}
-	}
-	return false
+// queued tells whether the forced operation that a decision answers is in the
+// queue, and was for that victim and that target.
+func (t *tx) queued(d placement.Decision) bool {
+	return slices.ContainsFunc(t.forced, func(f placement.Forced) bool {
+		return f.ID == d.Forced && f.Chain == d.Chain && (f.From == "" || f.From == d.From) && (f.To == "" || f.To == d.To)
+	})
 }
 
-// dequeue takes a forced operation off the queue, if it is on it.
-func (t *tx) dequeue(id placement.Revision) {
-	if id == 0 {
-		return
+// dequeue takes forced operations off the queue.
+func (t *tx) dequeue(which func(placement.Forced) bool) {
+	if slices.ContainsFunc(t.forced, which) {
+		t.forced = slices.DeleteFunc(slices.Clone(t.forced), which) // views share the old list
 	}
-	var rest []placement.Forced
-	for _, f := range t.forced {
-		if f.ID != id {
-			rest = append(rest, f)
-		}
-	}
-	t.forced = rest
 }
 
 // completeWaiting drops the victim of a waiting move once that is safe.
@@ -261,8 +270,8 @@ func (t *tx) completeWaiting(c *placement.Chain, d placement.Decision) placement
 	if m == nil || m.Phase != placement.MoveWaiting {
 		return placement.Refuse(placement.NoMove, "chain %s has no waiting move %d", c.ID, d.Move)
 	}
-	if t.guard != nil {
-		return placement.Refuse(placement.RestoreGuard, "a restore waits for the inventory of %v", t.guard)
+	if verdict := t.guarded(); !verdict.OK() {
+		return verdict
 	}
 	if verdict := t.mayDrop(c, m.From, m.Mode); !verdict.OK() {
 		return verdict
@@ -280,7 +289,7 @@ func (t *tx) callOffMove(c *placement.Chain, d placement.Decision) placement.Ver
 	if d.Reason.Name == placement.ReasonDeadline && (m.Deadline == placement.Never || t.now < m.Deadline) {
 		return placement.Refuse(placement.StaleDecision, "move %d has progressed", d.Move)
 	}
-	if d.Reason.Name == placement.ReasonDeadline && m.To != "" {
+	if d.Reason.Name == placement.ReasonDeadline && m.ToEpoch != 0 {
 		t.failedTarget(c, m.To, "no progress until the deadline")
 	}
 	t.callOff(c, m, d.Reason.Name, d.Reason.Detail)
@@ -292,9 +301,12 @@ func (t *tx) callOffMove(c *placement.Chain, d placement.Decision) placement.Ver
 func (t *tx) dropSurplus(c *placement.Chain, d placement.Decision) placement.Verdict {
 	v := t.live()
 	h := c.Holder(d.From)
+	if verdict := t.guarded(); !verdict.OK() {
+		return verdict
+	}
 	switch {
-	case t.guard != nil:
-		return placement.Refuse(placement.RestoreGuard, "a restore waits for the inventory of %v", t.guard)
+	case t.freezing != nil:
+		return placement.Refuse(placement.Frozen, "frozen: %s", t.freezing.Reason)
 	case h == nil || h.Phase == placement.Dropping:
 		return placement.Refuse(placement.NotHolder, "node %s does not hold chain %s", d.From, c.ID)
 	case len(c.Moves) > 0:

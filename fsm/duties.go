@@ -56,12 +56,24 @@ func (v *View) Duties(node placement.NodeID) Duties {
 		return true
 	})
 	v.Strays(node, func(s Stray) bool {
-		if s.Verdict == CopyDiscard {
+		if s.Verdict == CopyDiscard && v.mayDiscard(s) {
 			d.Discard = append(d.Discard, Discard{s.Chain, s.Epoch})
 		}
 		return true
 	})
 	return d
+}
+
+// mayDiscard looks again, when the node is told, whether a copy that was found
+// superfluous still is: the copies that it was superfluous beside may have
+// gone since, and after a restore nothing is discarded at first (rules S1, S5).
+func (v *View) mayDiscard(s Stray) bool {
+	if v.RestoreGuard != nil {
+		return false
+	}
+	c := v.Chain(s.Chain)
+	tomb, deleted := v.tombstones.Get(s.Chain)
+	return c == nil || deleted && s.Epoch <= tomb.Epoch || v.LiveCount(c) >= c.Spec.Desired
 }
 
 func (v *View) duty(c *placement.Chain, h *placement.Holder) Duty {

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"slices"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -18,14 +19,9 @@ func (s *state) expire() {
 		s.pause = nil
 		s.touchConfig()
 	}
-	var waiting []placement.Forced
-	for _, f := range s.forced {
-		if s.now < f.Expires && s.chain(f.Chain) != nil {
-			waiting = append(waiting, f)
-		}
-	}
-	if len(waiting) != len(s.forced) {
-		s.forced = waiting
+	late := func(f placement.Forced) bool { return s.now >= f.Expires }
+	if slices.ContainsFunc(s.forced, late) {
+		s.forced = slices.DeleteFunc(slices.Clone(s.forced), late)
 		s.draw()
 	}
 	if second := s.now / placement.Time(time.Second); second != s.swept {

@@ -50,13 +50,13 @@ func (t *tx) confirmListed(b *Report, old *placement.Chain, held []*ReportItem) 
 		}
 		h.Unconfirmed, h.Lost = false, false
 	case h.Phase == placement.Ready && present:
-		if !h.Unconfirmed && !h.Lost && h.SizeBytes == max(same.SizeBytes, 0) {
+		if !h.Unconfirmed && !h.Lost && h.SizeBytes == same.SizeBytes {
 			return
 		}
 		t.confirm(c, h, same.SizeBytes)
 	case h.Phase == placement.Ready && same != nil && old.Revision <= b.Revision:
 		t.pullAgain(c, h) // an older version of the content
-	case old.Revision > b.Revision && h.Phase == placement.Ready:
+	case old.Revision > b.Revision:
 		return // the listing is older than the chain: the next one tells
 	default:
 		t.forgetHolder(c, node, placement.ReasonVictimGone)
@@ -89,6 +89,10 @@ func (t *tx) dropFromGuard(id placement.NodeID) {
 // verdict, in place of what the node reported before.
 func (t *tx) answerStrays(b *Report) []CopyAnswer {
 	before := t.straysOf(b.Node, "")
+	purged := make(map[string]bool, len(before)) // those that an operator gave up stay so
+	for _, s := range before {
+		purged[strayKey(s.Node, s.Chain, s.Epoch)] = s.Verdict == CopyDiscard
+	}
 	t.dropStrays(b.Node)
 	var answers []CopyAnswer
 	for i := range b.Items {
@@ -104,12 +108,11 @@ func (t *tx) answerStrays(b *Report) []CopyAnswer {
 			continue
 		}
 		s := Stray{b.Node, item.Chain, item.Epoch, item.SHA256, item.SizeBytes, verdict}
-		for _, old := range before {
-			if old.Chain == s.Chain && old.Epoch == s.Epoch && old.Verdict == CopyDiscard && verdict == CopyOrphan {
-				s.Verdict = CopyDiscard // an operator has purged it
-			}
+		key := strayKey(s.Node, s.Chain, s.Epoch)
+		if verdict == CopyOrphan && purged[key] {
+			s.Verdict = CopyDiscard
 		}
-		t.strays.Set(strayKey(s.Node, s.Chain, s.Epoch), s)
+		t.strays.Set(key, s)
 	}
 	if !slices.Equal(before, t.straysOf(b.Node, "")) {
 		t.changed(Change{t.draw(), ChangeNode, string(b.Node), false})
@@ -121,8 +124,8 @@ func (t *tx) answerStrays(b *Report) []CopyAnswer {
 func (t *tx) judge(c *placement.Chain, item *ReportItem) CopyVerdict {
 	tomb, deleted := t.tombstones.Get(item.Chain)
 	switch {
-	case t.guard != nil && c != nil:
-		return CopyWait
+	case t.guard != nil && (c != nil || deleted):
+		return CopyWait // nothing is discarded under a restore guard (rule S5)
 	case deleted && item.Epoch <= tomb.Epoch:
 		return CopyDiscard
 	case c == nil:

@@ -1,7 +1,9 @@
 package fsm
 
 import (
+	"fmt"
 	"math"
+	"slices"
 
 	"github.com/holdfast-cluster/holdfast/placement"
 )
@@ -19,8 +21,9 @@ func (t *tx) announce(b *Announce) Result {
 		return refuse(placement.Invalid, "node %s announced itself without an instance or a process id", b.Node)
 	case b.FeatureLevel < t.level:
 		return refuse(placement.Unsupported, "the cluster is at feature level %d, node %s supports up to %d; upgrade it", t.level, b.Node, b.FeatureLevel)
-	case b.CapacityBytes < 0:
-		return refuse(placement.Invalid, "capacity: %d is negative", b.CapacityBytes)
+	}
+	if err := b.check(); err != nil {
+		return refuse(placement.Invalid, "%v", err)
 	}
 	if other := t.nodeOfInstance(b.Instance); other != nil && other.ID != b.Node {
 		return refuse(placement.NodeIDTaken, "the data directory of node %s cannot serve as node %s; start it under its own name", other.ID, b.Node)
@@ -36,13 +39,33 @@ func (t *tx) announce(b *Announce) Result {
 	n.Instance, n.Role, n.Zone, n.Labels = b.Instance, b.Role, b.Zone, labelsFromRecords(b.Labels)
 	n.Addresses, n.CapacityBytes = placement.Addresses(b.Addresses), b.CapacityBytes
 	n.Version, n.FeatureLevel = b.Version, b.FeatureLevel
-	if n.Process != b.Process {
+	if old == nil || old.Process != b.Process || old.Instance != b.Instance {
 		t.beginIncarnation(&n, b.Process)
 	}
 	if old == nil || !sameNode(old, &n) {
 		t.putNode(&n)
 	}
+	t.endPause()
 	return Result{Incarnation: n.Incarnation}
+}
+
+// check tells what of an announcement cannot be.
+func (a *Announce) check() error {
+	if a.CapacityBytes < 0 || a.CapacityBytes > 1<<62 {
+		return fmt.Errorf("capacity: %d is not within 0..%d", a.CapacityBytes, int64(1<<62))
+	}
+	if err := labelsFromRecords(a.Labels).Check(); err != nil {
+		return fmt.Errorf("labels: %w", err)
+	}
+	for _, f := range []struct{ name, text string }{
+		{"instance", a.Instance}, {"process", a.Process}, {"zone", a.Zone}, {"version", a.Version},
+		{"address", a.Addresses.Node}, {"HTTP address", a.Addresses.HTTP}, {"service address", a.Addresses.Service},
+	} {
+		if err := placement.CheckText(f.name, f.text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // beginIncarnation starts a new run of the node: alive by its own word, and
@@ -133,7 +156,11 @@ func (t *tx) observe(b *Observe) Result {
 	}
 	n.State, n.Since = b.State, t.now
 	t.putNode(&n)
-	t.reckonPause()
+	if n.State == placement.NodeAlive {
+		t.endPause()
+	} else if old.Unreachable == placement.Never {
+		t.beginPause(n.ID)
+	}
 	return Result{}
 }
 
@@ -141,24 +168,37 @@ func (t *tx) observe(b *Observe) Result {
 // (rule S12).
 const pauseWindow = 60e9
 
-// reckonPause begins a repair pause when too much has vanished at once, and
-// ends it when half of that is back (rule S12).
-func (t *tx) reckonPause() {
+// beginPause begins a repair pause when, with the node that has just become
+// unreachable, too much has vanished at once. Nodes that vanish on its heels
+// belong to it (rule S12).
+func (t *tx) beginPause(id placement.NodeID) {
 	if t.pause != nil {
-		back := 0
-		for _, id := range t.pause.Nodes {
-			if n := t.node(id); n == nil || n.State == placement.NodeAlive {
-				back++
-			}
-		}
-		if 2*back >= len(t.pause.Nodes) {
-			t.pause = nil
-			t.touchConfig()
+		if t.now.Sub(t.pause.Since) <= pauseWindow && !contains(t.pause.Nodes, id) {
+			p := *t.pause
+			p.Nodes = append(slices.Clone(p.Nodes), id)
+			t.pause = &p
 		}
 		return
 	}
 	if gone := t.goneAtOnce(); gone != nil {
 		t.pause = &placement.RepairPause{Since: t.now, Until: t.now.Add(t.config.RepairPauseMax), Nodes: gone}
+		t.touchConfig()
+	}
+}
+
+// endPause ends a repair pause when half of what vanished is back.
+func (t *tx) endPause() {
+	if t.pause == nil {
+		return
+	}
+	back := 0
+	for _, id := range t.pause.Nodes {
+		if n := t.node(id); n == nil || n.State == placement.NodeAlive {
+			back++
+		}
+	}
+	if 2*back >= len(t.pause.Nodes) {
+		t.pause = nil
 		t.touchConfig()
 	}
 }
@@ -301,7 +341,7 @@ func (t *tx) removeNode(b *RemoveNode) Result {
 	v := t.live()
 	var last *placement.Chain
 	v.ChainsOn(b.Node, func(c *placement.Chain, h *placement.Holder) bool {
-		if h.Phase == placement.Ready && readyElsewhere(c, b.Node) == 0 {
+		if h.Phase != placement.Pulling && !currentElsewhere(c, b.Node) {
 			last = c
 		}
 		return last == nil
@@ -310,15 +350,10 @@ func (t *tx) removeNode(b *RemoveNode) Result {
 		return refuse(placement.LastCopy, "node %s has the only remaining copy of chain %s; bring it back, or remove it with --allow-data-loss and a reason", b.Node, last.ID)
 	}
 	t.eachOn(b.Node, func(c *placement.Chain, h *placement.Holder) bool {
-		lastCopy := h.Phase == placement.Ready && readyElsewhere(c, b.Node) == 0
+		lastCopy := h.Phase != placement.Pulling && !currentElsewhere(c, b.Node)
 		t.forgetHolder(c, b.Node, placement.ReasonNodeRemoved)
 		if lastCopy {
-			c.EverReady, c.Content = false, nil
-			t.record(c, placement.Decision{
-				Kind: placement.KindDrop, Cause: placement.CauseForced, Chain: c.ID, From: b.Node,
-				ScoreFrom: placement.NoScore, ScoreTo: placement.NoScore,
-				Reason: placement.Reason{Name: placement.ReasonAllowDataLoss, Detail: t.op.Reason},
-			}, placement.Accepted)
+			t.giveUp(c, b.Node)
 		}
 		return true
 	})
@@ -326,17 +361,32 @@ func (t *tx) removeNode(b *RemoveNode) Result {
 	t.nodes.Delete(b.Node)
 	t.dropFromGuard(b.Node)
 	t.changed(Change{t.draw(), ChangeNode, string(b.Node), true})
-	t.reckonPause()
+	t.endPause()
 	return Result{}
 }
 
-// readyElsewhere counts the ready holders on other nodes, lost ones included.
-func readyElsewhere(c *placement.Chain, node placement.NodeID) int {
-	n := 0
-	for i := range c.Holders {
-		if h := &c.Holders[i]; h.Node != node && h.Phase == placement.Ready {
-			n++
-		}
+// giveUp records that the last copy of c went with a node. When no holder that
+// has bytes is left, those that pull have nothing to pull from: the chain
+// counts again as one that never had a copy (rule S1).
+func (t *tx) giveUp(c *placement.Chain, node placement.NodeID) {
+	t.record(c, placement.Decision{
+		Kind: placement.KindDrop, Cause: placement.CauseForced, Chain: c.ID, From: node,
+		ScoreFrom: placement.NoScore, ScoreTo: placement.NoScore,
+		Reason: placement.Reason{Name: placement.ReasonAllowDataLoss, Detail: t.op.Reason},
+	}, placement.Accepted)
+	if slices.ContainsFunc(c.Holders, func(h placement.Holder) bool { return h.Phase != placement.Pulling }) {
+		return
 	}
-	return n
+	for len(c.Moves) > 0 {
+		t.callOff(c, &c.Moves[0], placement.ReasonAllowDataLoss, "no copy is left to pull from")
+	}
+	c.Holders, c.EverReady, c.Content = nil, false, nil
+}
+
+// currentElsewhere tells whether another node is listed, lost or not, with a
+// ready copy of the current content.
+func currentElsewhere(c *placement.Chain, node placement.NodeID) bool {
+	return slices.ContainsFunc(c.Holders, func(h placement.Holder) bool {
+		return h.Node != node && h.Phase == placement.Ready && h.SHA256 == c.SHA256()
+	})
 }

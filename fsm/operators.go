@@ -6,14 +6,15 @@ import (
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
-// setEligibility cordons, uncordons, drains or begins maintenance.
+// setEligibility cordons, uncordons, drains, begins maintenance, or
+// quarantines a node that flaps (rule S18).
 func (t *tx) setEligibility(b *SetEligibility) Result {
 	old := t.node(b.Node)
 	if old == nil {
 		return unknownNode(b.Node)
 	}
 	switch b.Eligibility {
-	case placement.Eligible, placement.Cordoned, placement.Draining, placement.Maintenance:
+	case placement.Eligible, placement.Cordoned, placement.Draining, placement.Maintenance, placement.NodeQuarantined:
 	default:
 		return refuse(placement.Invalid, "eligibility: %q cannot be set", b.Eligibility)
 	}
@@ -99,6 +100,9 @@ func (t *tx) putSpec(b *PutChain) Result {
 
 // putSpecs is putSpec for many; each item has a code of its own.
 func (t *tx) putSpecs(b *PutChains) Result {
+	if len(b.Items) > ItemsMax {
+		return refuse(placement.Invalid, "chains: %d given, at most %d fit one entry", len(b.Items), ItemsMax)
+	}
 	r := Result{Items: make([]placement.Code, len(b.Items))}
 	for i := range b.Items {
 		r.Items[i] = t.putSpec(&b.Items[i]).Code
@@ -120,6 +124,7 @@ func (t *tx) deleteChain(b *DeleteChain) Result {
 		return refuse(placement.Invalid, "reason: deleting a chain needs one")
 	}
 	t.removeChain(c)
+	t.dequeue(func(f placement.Forced) bool { return f.Chain == c.ID })
 	t.tombstones.Set(c.ID, Tombstone{c.ID, placement.Epoch(t.rev), t.now.Add(t.config.TombstoneTTL)})
 	for _, h := range c.Holders {
 		t.strays.Set(strayKey(h.Node, c.ID, h.Epoch), Stray{h.Node, c.ID, h.Epoch, h.SHA256, h.SizeBytes, CopyDiscard})

@@ -28,7 +28,7 @@ type Op struct {
 // Request identifies a client's write, so that a retry is applied once and
 // answered with the first answer (rule S20).
 type Request struct {
-	Key  string // 1..128 bytes; "" = none
+	Key  string // at most KeyMax bytes; "" = none
 	Hash []byte // SHA-256 of method, path and body
 }
 
@@ -88,7 +88,8 @@ type RemoveNode struct {
 	AllowDataLoss bool             `cbor:"2,keyasint,omitempty"`
 }
 
-// SetEligibility cordons, uncordons, drains or puts into maintenance.
+// SetEligibility cordons, uncordons, drains, puts into maintenance, or
+// quarantines a node that flaps.
 type SetEligibility struct {
 	Node        placement.NodeID      `cbor:"1,keyasint"`
 	Eligibility placement.Eligibility `cbor:"2,keyasint"`
@@ -109,7 +110,8 @@ type PutChain struct {
 	CreateOnly   bool                 `cbor:"4,keyasint,omitempty"`
 }
 
-// PutChains is PutChain for many, each item answered with its code.
+// PutChains is PutChain for many, at most [ItemsMax], each item answered with
+// its code.
 type PutChains struct {
 	Items []PutChain `cbor:"1,keyasint"`
 }

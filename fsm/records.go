@@ -35,6 +35,8 @@ func convert[A, B any](in []A, f func(A) B) []B {
 	return out
 }
 
+func same[T any](x T) T { return x }
+
 type addressesRecord struct {
 	Node    string `cbor:"1,keyasint,omitempty"`
 	HTTP    string `cbor:"2,keyasint,omitempty"`
@@ -67,7 +69,8 @@ func (r specRecord) spec() placement.Spec {
 	return placement.Spec{
 		Desired: r.Desired, MinReady: r.MinReady, SizeBytes: r.SizeBytes, Weight: r.Weight,
 		Labels: labelsFromRecords(r.Labels), Policy: r.Policy, Floor: r.Floor, Gap: r.Gap,
-		Cooldown: r.Cooldown, RepairDelay: r.RepairDelay, Require: r.Require, Prefer: r.Prefer,
+		Cooldown: r.Cooldown, RepairDelay: r.RepairDelay,
+		Require: convert(r.Require, same[string]), Prefer: convert(r.Prefer, same[string]),
 	}
 }
 

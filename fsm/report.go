@@ -1,7 +1,8 @@
 package fsm
 
 import (
-	"regexp"
+	"fmt"
+	"strings"
 
 	"github.com/holdfast-cluster/holdfast/placement"
 )
@@ -18,6 +19,11 @@ func (t *tx) report(b *Report) Result {
 		return refuse(placement.StaleEpoch, "the report is of lineage %q, the cluster of %q", b.Lineage, t.lineage)
 	case b.Incarnation != old.Incarnation:
 		return refuse(placement.StaleEpoch, "the report is of incarnation %d, node %s is at %d", b.Incarnation, b.Node, old.Incarnation)
+	}
+	for i := range b.Items {
+		if err := b.Items[i].check(); err != nil {
+			return refuse(placement.Invalid, "reports[%d]: %v", i, err)
+		}
 	}
 	if old.NoSpace != b.NoSpace {
 		n := *old
@@ -40,7 +46,9 @@ func (t *tx) report(b *Report) Result {
 func (t *tx) reportItem(b *Report, item *ReportItem) {
 	node := b.Node
 	if item.Phase == ReportDropped {
-		t.strays.Delete(strayKey(node, item.Chain, item.Epoch))
+		if _, was := t.strays.Delete(strayKey(node, item.Chain, item.Epoch)); was {
+			t.changed(Change{t.draw(), ChangeNode, string(node), false})
+		}
 	}
 	old := t.chain(item.Chain)
 	if old == nil {
@@ -60,8 +68,8 @@ func (t *tx) reportItem(b *Report, item *ReportItem) {
 		return
 	case item.Phase == ReportReady && h.Phase == placement.Pulling && item.SHA256 == c.SHA256():
 		t.copyReady(c, node, item.SizeBytes)
-	case item.Phase == ReportReady && h.Phase == placement.Ready && item.SHA256 == h.SHA256 && h.Unconfirmed:
-		h.Unconfirmed, h.Lost = false, false
+	case item.Phase == ReportReady && h.Phase == placement.Ready && item.SHA256 == c.SHA256() && h.Unconfirmed:
+		t.confirm(c, h, item.SizeBytes)
 	case item.Phase == ReportFailed && h.Phase == placement.Pulling:
 		t.pullFailed(c, node, item)
 	case item.Phase == ReportDropped && h.Phase == placement.Dropping,
@@ -100,7 +108,7 @@ func (t *tx) copyReady(c *placement.Chain, node placement.NodeID, size int64) {
 // confirm makes h a confirmed copy of the current content.
 func (t *tx) confirm(c *placement.Chain, h *placement.Holder, size int64) {
 	h.Unconfirmed, h.Lost, h.Error = false, false, ""
-	h.SHA256, h.SizeBytes = c.SHA256(), max(size, 0)
+	h.SHA256, h.SizeBytes = c.SHA256(), size
 	if c.Content != nil {
 		h.SizeBytes = c.Content.Size
 	}
@@ -120,10 +128,7 @@ func withoutBackoff(list []placement.Backoff, node placement.NodeID) []placement
 // pullFailed calls a failed target off, backs it off for this chain, and
 // quarantines the chain when its targets fail again and again.
 func (t *tx) pullFailed(c *placement.Chain, node placement.NodeID, item *ReportItem) {
-	text := item.Error
-	if len(text) > ReasonMax/2 {
-		text = text[:ReasonMax/2]
-	}
+	text := clip(item.Error)
 	epoch := c.Holder(node).Epoch
 	t.failedTarget(c, node, text)
 	if m := moveTo(c, node, epoch); m != nil {
@@ -143,6 +148,9 @@ func (t *tx) failedTarget(c *placement.Chain, node placement.NodeID, text string
 	c.Backoffs = append(withoutBackoff(c.Backoffs, node), placement.Backoff{
 		Node: node, Failures: failures, Until: t.now.Add(t.config.BackoffFor(failures)),
 	})
+	if len(c.Backoffs) > backoffsMax {
+		c.Backoffs = c.Backoffs[1:] // the longest ago
+	}
 	c.Failures++
 	if over := c.Failures - t.config.QuarantineAfter; over >= 0 {
 		since := t.now
@@ -155,8 +163,32 @@ func (t *tx) failedTarget(c *placement.Chain, node placement.NodeID, text string
 	}
 }
 
-// sha256Form is a hash as it is written everywhere.
-var sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
+// backoffsMax bounds the failed targets that a chain remembers.
+const backoffsMax = 64
+
+// check tells what of a report's item cannot be.
+func (r *ReportItem) check() error {
+	if _, err := placement.ParseChainID(string(r.Chain)); err != nil {
+		return err
+	}
+	switch r.Phase {
+	case ReportPulling, ReportReady, ReportFailed, ReportDropped, ReportLost:
+	default:
+		return fmt.Errorf("phase: %.40q is none of pulling, ready, failed, dropped, lost", r.Phase)
+	}
+	if r.SHA256 != "" && !isSHA256(r.SHA256) {
+		return fmt.Errorf("sha256: %.80q is not a lower-case hexadecimal SHA-256", r.SHA256)
+	}
+	if min(r.SizeBytes, r.BytesDone, r.BytesTotal) < 0 || max(r.SizeBytes, r.BytesDone, r.BytesTotal) > placement.SizeBytesMax {
+		return fmt.Errorf("size_bytes, bytes_done and bytes_total must be within 0..%d", int64(placement.SizeBytesMax))
+	}
+	return nil
+}
+
+// isSHA256 tells whether s is a hash as it is written everywhere.
+func isSHA256(s string) bool {
+	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
+}
 
 // commitContent makes stored bytes current, if enough disks have them (rule S3).
 func (t *tx) commitContent(b *CommitContent) Result {
@@ -169,7 +201,7 @@ func (t *tx) commitContent(b *CommitContent) Result {
 		base = old.Content.Version
 	}
 	switch {
-	case !sha256Form.MatchString(b.SHA256):
+	case !isSHA256(b.SHA256):
 		return refuse(placement.Invalid, "sha256: %.80q is not a lower-case hexadecimal SHA-256", b.SHA256)
 	case b.Size < 0 || b.Size > t.config.ContentSizeMax:
 		return refuse(placement.TooLarge, "size: %d bytes; content_size_max is %d", b.Size, t.config.ContentSizeMax)
@@ -226,8 +258,9 @@ func (t *tx) refresh(c *placement.Chain, stored []placement.NodeID) {
 // under a new epoch.
 func (t *tx) pullAgain(c *placement.Chain, h *placement.Holder) {
 	epoch := placement.Epoch(t.draw())
-	if m := moveTo(c, h.Node, h.Epoch); m != nil && h.Phase == placement.Pulling {
-		m.ToEpoch, m.BytesDone, m.BytesTotal = epoch, 0, c.SizeBytes()
+	// The target of an open move, also of one that waited, goes on under it.
+	if m := moveTo(c, h.Node, h.Epoch); m != nil && m.Phase != placement.MoveDropping {
+		m.Phase, m.ToEpoch, m.BytesDone, m.BytesTotal = placement.MovePulling, epoch, 0, c.SizeBytes()
 		m.Deadline = t.now.Add(t.config.MoveDeadline)
 	} else {
 		t.addMove(c, placement.Decision{To: h.Node, ScoreFrom: placement.NoScore, ScoreTo: placement.NoScore}, placement.Move{

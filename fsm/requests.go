@@ -7,56 +7,64 @@ import (
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
-// AnswerMax bounds a remembered answer; a chain that does not fit is left out
-// of it and shown as it is at the time of the retry (rule S20). A batch's
-// answer may take BatchAnswerMax.
+// AnswerMax bounds a remembered answer, encoded; a chain that does not fit is
+// left out of it and shown as it is at the time of the retry (rule S20). The
+// codes of a batch's refused items may take BatchAnswerMax.
 const (
 	AnswerMax      = 1 << 10
 	BatchAnswerMax = 16 << 10
 )
 
-// request is a remembered answer.
+// request is a remembered answer, in the compact form of the snapshot: what
+// the table's bounds count is what it holds.
 type request struct {
 	key     string
 	hash    []byte
 	expires placement.Time
-	result  Result
+	answer  resultRecord
 	size    int64
 }
 
-// answer returns what a repeat of the request is told: the first answer, or a
+// repeat returns what a repeat of the request is told: the first answer, or a
 // mismatch when the key was used for something else.
-func (r request) answer(req Request) Result {
+func (r *request) repeat(req Request) Result {
 	if !bytes.Equal(r.hash, req.Hash) {
 		return refuse(placement.IdempotencyMismatch, "idempotency key %.40q was used for another request; choose a new one", req.Key)
 	}
-	result := r.result
+	result := r.answer.result()
 	result.Replayed = true
 	return result
 }
 
-// remember keeps the answer to a request for the ttl.
+// remember keeps the answer to a request for the ttl. What to do with a
+// report's unlisted copies is not kept: the node's duties say it again.
 func (t *tx) remember(req Request, result Result) {
-	if t.op.Body.kind() != opPutChains {
-		if size, err := resultSize(result); err != nil || size > AnswerMax {
-			result.Chain = nil
-		}
+	answer := resultToRecord(result)
+	if answer.Chain != nil && encodedSize(answer) > AnswerMax {
+		answer.Chain = nil
 	}
-	r := request{key: req.Key, hash: req.Hash, expires: t.now.Add(t.config.RequestTTL), result: result}
-	t.setRequest(r)
+	t.setRequest(request{key: req.Key, hash: req.Hash, expires: t.now.Add(t.config.RequestTTL), answer: answer})
 }
 
 // setRequest stores a remembered answer and books its size.
 func (s *state) setRequest(r request) {
-	size, _ := resultSize(r.result)
-	r.size = int64(size + len(r.key) + len(r.hash))
+	r.size = int64(encodedSize(r.answer) + len(r.key) + len(r.hash))
 	s.requests.Set(r.key, r)
-	s.expiries.Set(expiryKey(r), r.key)
+	s.expiries.Set(expiryKey(&r), r.key)
 	s.reqBytes += r.size
 }
 
+// encodedSize returns the size of an answer in the snapshot, in bytes.
+func encodedSize(r resultRecord) int {
+	data, err := modes.enc.Marshal(r)
+	if err != nil {
+		return AnswerMax // records of plain fields always encode
+	}
+	return len(data)
+}
+
 // expiryKey orders requests by expiry.
-func expiryKey(r request) string { return fmt.Sprintf("%020d\x00%s", r.expires, r.key) }
+func expiryKey(r *request) string { return fmt.Sprintf("%020d\x00%s", r.expires, r.key) }
 
 // expireRequests forgets the answers whose ttl is over.
 func (s *state) expireRequests() {

@@ -109,7 +109,7 @@ func (v *View) WriteTo(out io.Writer) (int64, error) {
 	v.tombstones.Scan(func(_ placement.ChainID, t Tombstone) bool { return w.record(recTombstone, tombstoneRecord(t)) })
 	v.strays.Scan(func(_ string, s Stray) bool { return w.record(recStray, strayRecord(s)) })
 	v.requests.Scan(func(_ string, r request) bool {
-		return w.record(recRequest, requestRecord{r.key, r.hash, r.expires, resultToRecord(r.result)})
+		return w.record(recRequest, requestRecord{r.key, r.hash, r.expires, r.answer})
 	})
 	v.decisions.Scan(func(_ placement.Revision, r *placement.Record) bool { return w.record(recDecision, historyToRecord(r)) })
 	w.bytes([]byte{byte(recEnd)})
@@ -219,6 +219,9 @@ func readSnapshot(in io.Reader) (*state, error) {
 	if !bytes.Equal(got, sum) {
 		return nil, fmt.Errorf("%w: its checksum does not match", errSnapshot)
 	}
+	if _, err := r.r.ReadByte(); err != io.EOF { //nolint:errorlint // bufio returns it bare
+		return nil, fmt.Errorf("%w: something follows its end", errSnapshot)
+	}
 	return s, s.complete(&head)
 }
 
@@ -244,7 +247,7 @@ func (s *state) take(kind recordKind, body []byte, head *headerRecord) error {
 		return load(body, func(r *strayRecord) { s.strays.Set(strayKey(r.Node, r.Chain, r.Epoch), Stray(*r)) })
 	case recRequest:
 		return load(body, func(r *requestRecord) {
-			s.setRequest(request{key: r.Key, hash: r.Hash, expires: r.Expires, result: r.Result.result()})
+			s.setRequest(request{key: r.Key, hash: r.Hash, expires: r.Expires, answer: r.Answer})
 		})
 	case recDecision:
 		return load(body, func(r *historyRecord) { s.decisions.Set(r.Revision, r.record()) })
@@ -269,7 +272,7 @@ func unpack(body []byte, rec any) error {
 }
 
 func (s *state) takeHeader(h *headerRecord) error {
-	if h.Level > Level {
+	if h.Level < 1 || h.Level > Level {
 		return fmt.Errorf("%w: it is of feature level %d, this build knows up to %d; upgrade this node", errSnapshot, h.Level, Level)
 	}
 	s.clusterID, s.name, s.lineage, s.level = h.ClusterID, h.Name, h.Lineage, h.Level

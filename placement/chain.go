@@ -13,6 +13,7 @@ const (
 	DesiredMax     = 9
 	DesiredDefault = 3
 	WeightMax      = 1_000_000
+	SizeBytesMax   = 1 << 50
 )
 
 // Policy says how readily balance moves a chain.
@@ -31,7 +32,7 @@ const (
 type Spec struct {
 	Desired     int            // live copies wanted, 1 to 9, default 3
 	MinReady    int            // voluntary drops keep at least so many live copies; 0 = by swap mode
-	SizeBytes   int64          // expected bytes of one copy, ≥ 0
+	SizeBytes   int64          // expected bytes of one copy, 0 to SizeBytesMax
 	Weight      int64          // load of one copy in millionths, default 1,000,000 (1.0)
 	Labels      Labels         // free words of the user
 	Policy      Policy         // default eager
@@ -60,8 +61,8 @@ func (s Spec) Normalize() (Spec, error) {
 		return s, fmt.Errorf("desired: %d is not within %d..%d", s.Desired, DesiredMin, DesiredMax)
 	case s.MinReady < 0 || s.MinReady > s.Desired:
 		return s, fmt.Errorf("min_ready: %d is not within 1..desired (%d)", s.MinReady, s.Desired)
-	case s.SizeBytes < 0:
-		return s, fmt.Errorf("size_bytes: %d is negative", s.SizeBytes)
+	case s.SizeBytes < 0 || s.SizeBytes > SizeBytesMax:
+		return s, fmt.Errorf("size_bytes: %d is not within 0..%d", s.SizeBytes, int64(SizeBytesMax))
 	case s.Weight < 1 || s.Weight > WeightMax*int64(ScoreOne):
 		return s, fmt.Errorf("weight: must be above 0 and at most %d", int64(WeightMax))
 	case s.Policy != PolicyEager && s.Policy != PolicyLazy && s.Policy != PolicyPinned:
@@ -78,6 +79,9 @@ func (s Spec) Normalize() (Spec, error) {
 	}
 	if err := span("repair_delay", s.RepairDelay); err != nil {
 		return s, err
+	}
+	if err := s.Labels.Check(); err != nil {
+		return s, fmt.Errorf("labels: %w", err)
 	}
 	return s, checkExpressions(s)
 }

@@ -146,7 +146,7 @@ func (c Config) validateCounts() error {
 		{"quarantine_after", int64(c.QuarantineAfter), 1, 1000},
 		{"max_voters", int64(c.MaxVoters), 1, 9},
 		{"write_copies", int64(c.WriteCopies), 0, DesiredMax},
-		{"content_size_max", c.ContentSizeMax, 1, 1 << 50},
+		{"content_size_max", c.ContentSizeMax, 1, SizeBytesMax},
 	} {
 		if f.v < f.at || f.v > f.end {
 			return fmt.Errorf("%s: %d is not within %d..%d", f.name, f.v, f.at, f.end)

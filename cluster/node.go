@@ -51,6 +51,8 @@ type Node struct {
 	book     atomic.Pointer[book]
 	leaders  bell // rings when the leader, or its reign, may have changed
 	calls    gate // calls that use raft
+	restores chan restoring
+	stopped  chan struct{} // closed when Run returns
 	diskBusy chan struct{}
 }
 
@@ -78,7 +80,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger.With("node", string(cfg.Node)), process: rand.Text(),
 		machine: newMachine(cfg.Metrics),
 		bound:   make(chan struct{}), member: make(chan struct{}), killed: make(chan struct{}),
-		diskBusy: make(chan struct{}, 1),
+		diskBusy: make(chan struct{}, 1), restores: make(chan restoring), stopped: make(chan struct{}),
 	}
 	n.machine.observe = cfg.OnApply
 	n.id.Store(&ids{})
@@ -111,6 +113,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if !n.ran.CompareAndSwap(false, true) {
 		return errors.New("cluster: Run called twice")
 	}
+	defer close(n.stopped)
 	crew := newCrew(n.log)
 	err := n.start(ctx, crew)
 	if err == nil {

@@ -64,6 +64,12 @@ func (n *Node) leadership(ctx context.Context) error {
 			return nil
 		case <-observer:
 			n.leaders.ring()
+		case one := <-n.restores:
+			stop()
+			one.result <- n.restore(r, one.saved)
+			if stop = func() {}; r.State() == raft.Leader {
+				stop = n.startReign(ctx, r)
+			}
 		case leads := <-r.LeaderCh():
 			stop() // two in a row that say yes: lost and won again in between
 			stop = func() {}

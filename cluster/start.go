@@ -118,6 +118,9 @@ func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
 			n.log.Error("close the raft log", "error", err)
 		}
 	})
+	if err := forgetRestores(dir); err != nil {
+		return nil, err
+	}
 	snapshots, err := logstore.OpenSnapshots(dir, n.log.Named("snapshot"))
 	if err != nil {
 		return nil, err
@@ -219,9 +222,14 @@ func (n *Node) runGossip(ctx context.Context) error {
 	return g.Run(ctx)
 }
 
-// knownAddresses returns the node addresses of all members in the state.
+// knownAddresses returns the node addresses of all members in the state and in
+// the raft configuration: after a restart the state is empty until a leader
+// says what is committed, and there may be none before the others are found.
 func (n *Node) knownAddresses() []string {
 	var all []string
+	for _, s := range n.live.Load().raft.GetConfiguration().Configuration().Servers {
+		all = append(all, string(s.Address))
+	}
 	n.View().Nodes.Ascend("", func(_ placement.NodeID, node *placement.Node) bool {
 		if node.State != placement.NodeLeft && node.Addresses.Node != "" {
 			all = append(all, node.Addresses.Node)

@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+)
+
+// A restored snapshot is a new lineage on every node: what was written after
+// it is gone, the guard ends when all nodes have said what they hold, the
+// cluster keeps its id, and writes go on.
+func TestRestore(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll(3, 3)
+		leader := w.settle(3)
+		w.write("kept")
+		w.until("it has a copy", time.Minute, func() bool { v := leader.node.View(); return v.LiveCount(v.Chain("kept")) == 1 })
+		var saved bytes.Buffer
+		if _, err := leader.node.View().WriteTo(&saved); err != nil {
+			t.Fatal(err)
+		}
+		w.write("forgotten")
+		before := leader.node.View()
+		if err := w.follower(leader).node.Restore(t.Context(), bytes.NewReader(saved.Bytes())); !isNotLeader(err) {
+			t.Errorf("a follower restores: %v", err)
+		}
+		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes()[:saved.Len()/2])); err == nil {
+			t.Error("half a snapshot was restored")
+		}
+		w.until("it leads again", time.Minute, func() bool { return w.leader() == leader })
+		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes())); err != nil {
+			t.Fatal(err)
+		}
+		w.until("all nodes have the new lineage and no guard", time.Minute, func() bool {
+			for _, m := range w.members {
+				v := m.node.View()
+				if v.Lineage == before.Lineage || v.RestoreGuard != nil || v.Chain("kept") == nil || v.Chain("forgotten") != nil {
+					return false
+				}
+			}
+			return true
+		})
+		after := w.settle(3).node.View()
+		if after.ClusterID != before.ClusterID || after.Now < before.Now || after.Revision < before.Revision {
+			t.Errorf("cluster id %s, time %v, revision %d: before %s, %v, %d", after.ClusterID, after.Now, after.Revision, before.ClusterID, before.Now, before.Revision)
+		}
+		w.write("next")
+		w.until("the kept chain has its copy", time.Minute, func() bool { v := w.leader().node.View(); return v.LiveCount(v.Chain("kept")) == 1 })
+	})
+}
+
+// Leadership can be handed over without stopping anything.
+func TestTransfer(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll(3, 3)
+		old := w.settle(3)
+		if err := old.node.Transfer(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.until("another leads", 5*time.Second, func() bool { l := w.leader(); return l != nil && l != old })
+		leader, err := old.node.WaitLeader(t.Context())
+		if err != nil || leader.Node == placement.NodeID(old.name) || leader.HTTP == "" {
+			t.Errorf("the old leader knows %+v, %v", leader, err)
+		}
+	})
+}
+
+func isNotLeader(err error) bool {
+	_, ok := errors.AsType[*NotLeaderError](err)
+	return ok
+}

@@ -2,6 +2,8 @@ package agent
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
@@ -119,6 +121,45 @@ func TestTooFewHolders(t *testing.T) {
 		w.until("nothing of it stays on "+stays.name, func() bool { return len(w.staged(stays)) == 0 })
 		if c, err := w.client(stays.name).Chain(t.Context(), "web"); err != nil || c.Content != nil {
 			t.Errorf("got %+v, %v; want no content", c, err)
+		}
+	})
+}
+
+// Of two PUTs on the same content one wins, and nothing of the other stays on
+// any disk when its client is told: both are begun before either ends.
+func TestTwoWriters(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		w.chain("web", 3)
+		bodies := []string{"the winner's bytes", "the loser's bytes"}
+		var pipes []*io.PipeWriter
+		answers := make([]chan error, 2)
+		for i, body := range bodies {
+			r, pipe := io.Pipe()
+			pipes, answers[i] = append(pipes, pipe), make(chan error, 1)
+			go func() {
+				_, err := w.client("n1").PutContent(t.Context(), "web", r, int64(len(body)))
+				answers[i] <- err
+			}()
+			if _, err := io.WriteString(pipe, body[:4]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, body := range bodies {
+			io.WriteString(pipes[i], body[4:]) //nolint:errcheck // the answer tells
+			pipes[i].Close()
+			err := <-answers[i]
+			if i == 0 && err != nil || i == 1 && !is(err, api.StaleContent) {
+				t.Errorf("writer %d: got %v", i, err)
+			}
+		}
+		for _, m := range w.agents {
+			if _, _, err := m.store.open.Load().Open("web", sumOf(bodies[1])); err == nil {
+				t.Errorf("%s still has the loser's bytes", m.name)
+			}
+		}
+		if got, err := w.get("n2", "web"); err != nil || string(got) != bodies[0] {
+			t.Errorf("got %q, %v", got, err)
 		}
 	})
 }
@@ -260,6 +301,70 @@ func TestStopsInOrder(t *testing.T) {
 	})
 }
 
+// A write that is under way when the agent is told to stop is finished: its
+// second half comes a moment later. New connections are not taken.
+func TestFinishesWrites(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		w.chain("web", 3)
+		m := w.leader()
+		r, pipe := io.Pipe()
+		answer := make(chan error, 1)
+		go func() {
+			_, err := w.client(m.name).PutContent(t.Context(), "web", r, 8)
+			answer <- err
+		}()
+		if _, err := io.WriteString(pipe, "some"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond) // the request arrives
+		m.cancel()
+		time.Sleep(drainPatience / 2)
+		if conn, err := w.web.DialContext(t.Context(), "tcp", m.HTTPAddr()); err == nil {
+			conn.Close()
+			t.Error("it still takes connections")
+		}
+		io.WriteString(pipe, "more") //nolint:errcheck // the answer tells
+		if err := <-answer; err != nil {
+			t.Error(err)
+		}
+		<-m.done
+		if m.err != nil {
+			t.Error(m.err)
+		}
+	})
+}
+
+// Killed, an agent ends at once, whatever is under way.
+func TestKill(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		w.chain("web", 3)
+		m := w.leader()
+		r, pipe := io.Pipe()
+		answer := make(chan error, 1)
+		go func() {
+			_, err := w.client(m.name).PutContent(t.Context(), "web", r, 8)
+			answer <- err
+		}()
+		if _, err := io.WriteString(pipe, "some"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(100 * time.Millisecond) // the request arrives
+		m.cancel()                         // it begins to stop in good order, and would wait
+		began := time.Now()
+		m.Kill()
+		<-m.done
+		if took := time.Since(began); took > 100*time.Millisecond || m.err != nil {
+			t.Errorf("it ended after %v with %v", took, m.err)
+		}
+		pipe.Close()
+		if err := <-answer; err == nil {
+			t.Error("the write succeeded")
+		}
+	})
+}
+
 // What cannot be bound ends Run with an error that names it.
 func TestPortInUse(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
@@ -335,6 +440,11 @@ func (w *world) staged(m *member) []holder.Copy {
 		}
 	}
 	return out
+}
+
+func sumOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // is tells whether err is the cluster's answer with that code.

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/holdfast-cluster/holdfast/cluster"
 	"github.com/holdfast-cluster/holdfast/cluster/datadir"
@@ -115,41 +114,26 @@ func (a *Agent) openStore(node *cluster.Node) (*filestore.Store, error) {
 	})
 }
 
-// acceptWait is how long a node that is asked to store bytes waits for the
-// assignment that they belong to: it may be a moment behind the sender.
-const acceptWait = 2 * time.Second
-
 // accepter says whether this node may store bytes that a client sends.
 type accepter struct {
 	node *cluster.Node
 	id   placement.NodeID
 }
 
-// accept is filestore.Config.Accept.
+// accept is filestore.Config.Accept. A node that is a moment behind the sender
+// refuses and is asked again.
 func (a accepter) accept(chain placement.ChainID, epoch placement.Epoch) (placement.Incarnation, error) {
-	timer := time.NewTimer(acceptWait)
-	defer timer.Stop()
-	for {
-		view := a.node.View()
-		if uint64(epoch) <= uint64(view.Revision) { // an epoch is a revision (rule S4)
-			own := a.node.Status().Incarnation
-			if n := view.Node(a.id); own == 0 || n == nil || n.Incarnation != own {
-				return 0, fmt.Errorf("node %s has not announced itself yet", a.id)
-			}
-			c := view.Chain(chain)
-			if c == nil {
-				return 0, fmt.Errorf("node %s knows no chain %s", a.id, chain)
-			}
-			h := c.Holder(a.id)
-			if h == nil || h.Epoch != epoch || h.Phase == placement.Dropping || h.Lost {
-				return 0, fmt.Errorf("node %s does not hold it under that epoch any more", a.id)
-			}
-			return own, nil
-		}
-		select {
-		case <-view.Next():
-		case <-timer.C:
-			return 0, fmt.Errorf("node %s is at revision %d, which knows no such epoch", a.id, view.Revision)
-		}
+	view, own := a.node.View(), a.node.Status().Incarnation
+	if n := view.Node(a.id); own == 0 || n == nil || n.Incarnation != own {
+		return 0, fmt.Errorf("node %s has not announced itself yet", a.id)
 	}
+	c := view.Chain(chain)
+	if c == nil {
+		return 0, fmt.Errorf("node %s does not know it", a.id)
+	}
+	h := c.Holder(a.id)
+	if h == nil || h.Epoch != epoch || h.Phase == placement.Dropping || h.Lost {
+		return 0, fmt.Errorf("node %s does not hold it under that epoch", a.id)
+	}
+	return own, nil
 }

@@ -23,9 +23,9 @@ import (
 // Sizes and times of an upload.
 const (
 	chunkBytes      = 256 << 10
-	chunksAhead     = 4                      // how far a disk may lag behind the fastest
-	holderRetry     = 200 * time.Millisecond // before a node that refused is asked again
-	stallPatience   = 30 * time.Second       // for a disk to take a chunk, or to sync all of them
+	chunksAhead     = 4                     // how far a disk may lag behind the fastest
+	holderRetry     = 50 * time.Millisecond // before a node that refused is asked again
+	stallPatience   = 30 * time.Second      // for a disk to take a chunk, or to sync all of them
 	abandonPatience = 5 * time.Second
 )
 

@@ -268,11 +268,11 @@ func viewBytes(t testing.TB, v *View) []byte {
 }
 
 // still is the state without what a refused decision may change: where in the
-// log it is, and the history of decisions.
+// log it is, the time, and the history of decisions.
 func (r *rig) still() []byte {
 	r.Helper()
 	v := *r.m.View()
-	v.Index, v.Term, v.Revision = 0, 0, 0
+	v.Index, v.Term, v.Now, v.Revision = 0, 0, 0, 0
 	v.decisions = new(btree.Map[placement.Revision, *placement.Record])
 	chains := map[placement.ChainID]*placement.Chain{}
 	v.Chains.Ascend("", func(id placement.ChainID, c *placement.Chain) bool {

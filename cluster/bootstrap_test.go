@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"fmt"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -10,7 +10,7 @@ import (
 // takes writes: empty nodes are started together.
 func TestBootstrap(t *testing.T) {
 	for _, count := range []int{1, 3, 5} {
-		t.Run(fmt.Sprint(count), func(t *testing.T) {
+		t.Run(strconv.Itoa(count), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				w.startAll(count, count)
 				leader := w.settle(count)

@@ -170,45 +170,45 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// Validate returns an error that begins with the name of the first field that
-// is missing, out of range or in contradiction to another.
+// Validate returns an error that begins with the first field that is missing,
+// out of range or in contradiction to another, under the name of its flag.
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	if _, err := placement.ParseNodeID(string(c.Node)); err != nil {
-		return fmt.Errorf("Node: %w", err)
+		return fmt.Errorf("node-id: %w", err)
 	}
 	if c.DataDir == "" {
-		return errors.New("DataDir: name the data directory")
+		return errors.New("data-dir: name the data directory")
 	}
 	if len(c.Cluster) > clusterNameMax {
-		return fmt.Errorf("Cluster: the name has %d bytes: at most %d are allowed", len(c.Cluster), clusterNameMax)
+		return fmt.Errorf("cluster: the name has %d bytes: at most %d are allowed", len(c.Cluster), clusterNameMax)
 	}
 	switch c.BootstrapExpect {
 	case 0, 1, 3, 5:
 	default:
-		return fmt.Errorf("BootstrapExpect: %d is none of 0, 1, 3, 5", c.BootstrapExpect)
+		return fmt.Errorf("bootstrap-expect: %d is none of 0, 1, 3, 5", c.BootstrapExpect)
 	}
 	if c.BootstrapExpect > 1 && len(c.Join) == 0 {
-		return fmt.Errorf("Join: %d servers are to begin the cluster together: name at least one of the others", c.BootstrapExpect)
+		return fmt.Errorf("join: %d servers are to begin the cluster together: name at least one of the others", c.BootstrapExpect)
 	}
 	for _, addr := range c.Join {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return fmt.Errorf("Join: %q is not host:port: %w", addr, err)
+			return fmt.Errorf("join: %q is not host:port: %w", addr, err)
 		}
 	}
 	if _, ok := c.Profile.timing(); !ok {
-		return fmt.Errorf("Profile: %q is none of auto, local, lan, wan", c.Profile)
+		return fmt.Errorf("profile: %q is none of auto, local, lan, wan", c.Profile)
 	}
 	switch len(c.GossipKey) {
 	case 0, 16, 24, 32:
 	default:
-		return fmt.Errorf("GossipKey: %d bytes; give 16, 24 or 32", len(c.GossipKey))
+		return fmt.Errorf("gossip-key: %d bytes; give 16, 24 or 32", len(c.GossipKey))
 	}
 	if c.CapacityBytes < 0 {
-		return fmt.Errorf("CapacityBytes: %d is negative", c.CapacityBytes)
+		return fmt.Errorf("capacity: %d is negative", c.CapacityBytes)
 	}
 	if c.MaxPulls < 1 {
-		return fmt.Errorf("MaxPulls: %d; give 1 or more", c.MaxPulls)
+		return fmt.Errorf("max-pulls: %d; give 1 or more", c.MaxPulls)
 	}
 	return c.validateExposure()
 }
@@ -225,10 +225,10 @@ func (c Config) validateExposure() error {
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("Listen: %q is not host:port: %w", c.Listen, err)
+		return fmt.Errorf("listen: %q is not host:port: %w", c.Listen, err)
 	}
 	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
 		return nil
 	}
-	return fmt.Errorf("Listen: %s is not a loopback address: set a gossip key and TLS, or say insecure", c.Listen)
+	return fmt.Errorf("listen: %s is not a loopback address: set a gossip key and TLS, or say insecure", c.Listen)
 }

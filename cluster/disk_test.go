@@ -164,10 +164,10 @@ func TestRefusedStarts(t *testing.T) {
 			"missing log":      {func(c *Config) { c.DataDir = w.memberWithoutLog() }, "missing"},
 			"address in use":   {func(c *Config) { w.occupy(c) }, "in use"},
 			"foreign datadir":  {func(c *Config) { c.DataDir = w.foreign() }, "not a data directory"},
-			"exposed, no keys": {func(c *Config) { c.Insecure = false }, "Listen"},
-			"even expect":      {func(c *Config) { c.BootstrapExpect = 2 }, "BootstrapExpect"},
-			"no node id":       {func(c *Config) { c.Node = "" }, "Node"},
-			"expect, no seeds": {func(c *Config) { c.BootstrapExpect, c.Join = 3, nil }, "Join"},
+			"exposed, no keys": {func(c *Config) { c.Insecure = false }, "listen:"},
+			"even expect":      {func(c *Config) { c.BootstrapExpect = 2 }, "bootstrap-expect:"},
+			"no node id":       {func(c *Config) { c.Node = "" }, "node-id:"},
+			"expect, no seeds": {func(c *Config) { c.BootstrapExpect, c.Join = 3, nil }, "join:"},
 		} {
 			cfg := Config{
 				Node: "n8", DataDir: filepath.Join(w.root, name), Cluster: "test", BootstrapExpect: 1,

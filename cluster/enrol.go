@@ -132,7 +132,7 @@ func (n *Node) askToJoin(ctx context.Context) (joinAnswer, error) {
 	if n.reign.Load() != nil || n.leader() != nil {
 		return askLeader(ctx, n, methodJoin, n.announcement(), n.acceptJoin)
 	}
-	err := error(n.notLeader())
+	err := n.notLeader()
 	for _, addr := range n.othersToAsk(ctx) {
 		var answer joinAnswer
 		if answer, err = n.joinBy(ctx, addr); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -145,7 +146,7 @@ func TestFenceAndLimits(t *testing.T) {
 		}
 		var large []fsm.Op
 		for i := range fsm.BatchOpsMax + 1 {
-			large = append(large, put(fmt.Sprint(i)))
+			large = append(large, put(strconv.Itoa(i)))
 		}
 		_, err = p.propose(context.Background(), fence{}, large...)
 		if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Code != placement.Invalid {

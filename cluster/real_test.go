@@ -209,7 +209,9 @@ func TestRealSingle(t *testing.T) {
 		}
 	}
 	r.node.Kill()
-	<-r.done
+	if err := <-r.done; err != nil {
+		t.Error(err)
+	}
 	r = startReal(t, cfg)
 	writeReal(t, []*realNode{r}, "last")
 	view, err := r.node.Read(t.Context(), Linearizable)

@@ -314,7 +314,7 @@ const planWork = 200_000
 // decide proposes a plan as one batch, bound to the term and the configuration
 // it was made in (rule S11), and logs each decision with its answer. It tells
 // whether any was accepted.
-func (r *reign) decide(ctx context.Context, view *fsm.View, decisions []placement.Decision) (any bool) {
+func (r *reign) decide(ctx context.Context, view *fsm.View, decisions []placement.Decision) (accepted bool) {
 	ops := make([]fsm.Op, len(decisions))
 	for i, d := range decisions {
 		ops[i] = fsm.Op{Actor: "scheduler", Reason: boundReason(d.Reason), Body: fsm.NewDecide(d)}
@@ -323,13 +323,13 @@ func (r *reign) decide(ctx context.Context, view *fsm.View, decisions []placemen
 		d := decisions[i]
 		verdict := string(res.Code)
 		if res.OK() {
-			verdict, any = "accepted", true
+			verdict, accepted = "accepted", true
 		}
 		r.node.cfg.Metrics.Decision(string(d.Cause), verdict)
 		r.node.log.Info("decision", "chain", d.Chain, "kind", d.Kind, "cause", d.Cause, "from", d.From, "to", d.To,
 			"reason", d.Reason.String(), "verdict", verdict, "detail", res.Detail)
 	}
-	return any
+	return accepted
 }
 
 func boundReason(reason placement.Reason) string {

@@ -145,7 +145,11 @@ func (d *dev) watch(ctx context.Context) {
 			return
 		}
 		died.told = true
-		fmt.Fprintf(d.p.stdout, "\nnode %s (pid %d) has died: %s. Start it again with:\n  %s\n", died.name, died.pid, died.state, died.commandLine())
+		how := "has died"
+		if died.cmd.ProcessState.Success() {
+			how = "was stopped"
+		}
+		fmt.Fprintf(d.p.stdout, "\nnode %s (pid %d) %s: %s. Start it again with:\n  %s\n", died.name, died.pid, how, died.state, died.commandLine())
 		if d.alive() == 0 {
 			fmt.Fprintln(d.p.stdout, "\nno node is left; their data stays until Ctrl-C")
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/holdfast-cluster/holdfast/api"
 )
@@ -24,7 +25,7 @@ func Range(offset, length int64) CallOption {
 	return func(k *call) {
 		end := ""
 		if length > 0 {
-			end = fmt.Sprint(offset + length - 1)
+			end = strconv.FormatInt(offset+length-1, 10)
 		}
 		k.header.Set("Range", fmt.Sprintf("bytes=%d-%s", offset, end))
 	}
@@ -33,7 +34,7 @@ func Range(offset, length int64) CallOption {
 // Content opens the content of a chain. The bytes are those of exactly the
 // hash that is answered with them; whoever needs certainty hashes them.
 func (c *Client) Content(ctx context.Context, id string, opts ...CallOption) (*Content, error) {
-	resp, err := c.stream(ctx, newCall(http.MethodGet, chainPath(id)+"/content", opts), nil, 0)
+	resp, err := c.stream(ctx, newCall(http.MethodGet, chainPath(id)+"/content", opts), nil, 0) //nolint:bodyclose // the caller closes the Content
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (c *Client) PutContent(ctx context.Context, id string, r io.Reader, size in
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	out := new(api.ContentPut)
 	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
@@ -85,7 +86,7 @@ func (c *Client) stream(ctx context.Context, k *call, r io.Reader, size int64) (
 			body = io.NopCloser(io.LimitReader(r, size))
 		}
 		var err error
-		resp, err = c.send(ctx, at, k, body, size)
+		resp, err = c.send(ctx, at, k, body, size) //nolint:bodyclose // stream returns it open
 		if err != nil && r != nil && !seeks {
 			return &final{err}
 		}

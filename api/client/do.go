@@ -42,7 +42,7 @@ func (c *Client) do(ctx context.Context, k *call, out any) error {
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close() //nolint:errcheck // it was only read
+		defer resp.Body.Close()
 		k.meta.fill(resp)
 		if out == nil {
 			return nil
@@ -155,7 +155,7 @@ func (c *Client) send(ctx context.Context, at int, k *call, body io.Reader, size
 		return nil, &unanswered{err}
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		defer resp.Body.Close() //nolint:errcheck // it was only read
+		defer resp.Body.Close()
 		return nil, problemOf(resp)
 	}
 	return resp, nil

@@ -66,7 +66,7 @@ func (c *Client) eventStream(ctx context.Context, after *string, yield func(Even
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, eventBytesMax)
 	var e Event

@@ -189,7 +189,7 @@ func (s *Server) sendContent(w http.ResponseWriter, r *http.Request, read Conten
 			return err //nolint:wrapcheck // it is put into words by problem
 		}
 	}
-	defer body.Close() //nolint:errcheck // it was only read
+	defer body.Close()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Length", strconv.FormatInt(read.Length, 10))
 	w.WriteHeader(status)

@@ -121,10 +121,11 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, rt *route) (*excha
 	if rt.kind != write {
 		return x, nil
 	}
-	if p := x.readBody(w); p != nil {
-		return nil, p
+	p := x.readBody(w)
+	if p == nil {
+		p = x.readKey()
 	}
-	return x, x.readKey()
+	return x, p
 }
 
 // readBody takes the body into memory: it is hashed, and may be sent again.

@@ -16,10 +16,11 @@ import (
 	"github.com/holdfast-cluster/holdfast/fsm"
 )
 
-// Waits between two attempts to reach a leader.
+// Waits between two attempts to reach a leader: short, for they add to the time
+// that a failover takes.
 const (
 	retryMin = 10 * time.Millisecond
-	retryMax = 200 * time.Millisecond
+	retryMax = 50 * time.Millisecond
 )
 
 // answerBytesMax bounds the answer to a forwarded write, which is read whole
@@ -51,9 +52,9 @@ func (s *Server) viaLeader(w http.ResponseWriter, x *exchange) {
 	}
 	wait, cancel := context.WithTimeout(x.r.Context(), x.timeout)
 	defer cancel()
-	code, unknown := api.NoLeader, false
+	unknown := false
 	for backoff := retryMin; ; backoff = min(2*backoff, retryMax) {
-		code = s.attempt(wait, w, x)
+		code := s.attempt(wait, w, x)
 		if code == "" {
 			return
 		}
@@ -141,7 +142,7 @@ func (s *Server) forward(ctx context.Context, w http.ResponseWriter, x *exchange
 	if code != "" {
 		return code
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer resp.Body.Close()
 	if x.route.kind != write {
 		copyHead(w, resp)
 		if _, err := io.Copy(w, resp.Body); err != nil {
@@ -251,7 +252,7 @@ func (s *Server) catchUpOnce(ctx context.Context, x *exchange) (*fsm.View, error
 	if code != "" {
 		return nil, ErrNotLeader
 	}
-	defer resp.Body.Close() //nolint:errcheck // only its header counts
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, ErrNotLeader
 	}

@@ -210,12 +210,35 @@ func TestOutcomeUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, s1, _ := bubble(t)
 		b.lost = 1 << 30
-		refusedWith(t, ask(t, s1, http.MethodPut, "/v1/chains/c", `{"spec":{}}`, api.HeaderIdempotencyKey, "k"), api.OutcomeUnknown, "")
+		// Every try costs the test's cluster a second: few enough for the ttl.
+		refusedWith(t, ask(t, s1, http.MethodPut, "/v1/chains/c?timeout=1s", `{"spec":{}}`, api.HeaderIdempotencyKey, "k"), api.OutcomeUnknown, "")
 		b.lost = 0
 		before := b.m.View().Revision
 		into[api.Chain](t, ask(t, s1, http.MethodPut, "/v1/chains/c", `{"spec":{}}`, api.HeaderIdempotencyKey, "k"), http.StatusCreated)
 		if got := b.m.View().Revision; got != before {
 			t.Errorf("the retry changed the state: revision %d, then %d", before, got)
+		}
+	})
+}
+
+// A write that never left this node must end as no-leader, one whose answer
+// was lost each time as outcome-unknown: the client may give up the first, not
+// the second.
+func TestForwardGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		_, s1 := b.serve("n1")
+		n2, s2 := b.serve("n2")
+		b.addrs["n1"] = "a1"
+		for _, c := range []struct {
+			l    *link
+			want api.Code
+		}{
+			{&link{RoundTripper: mesh{"a1": s1}, dial: 1 << 30}, api.NoLeader},
+			{&link{RoundTripper: mesh{"a1": s1}, breaks: 1 << 30}, api.OutcomeUnknown},
+		} {
+			n2.transport = c.l
+			refusedWith(t, ask(t, s2, http.MethodPut, "/v1/chains/c?timeout=1s", `{"spec":{}}`), c.want, "")
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -258,7 +259,7 @@ func TestClientCalls(t *testing.T) {
 	var meta client.Meta
 	chain, err := c.PutChain(ctx, "c", api.Spec{Desired: new(2)}, client.WithMeta(&meta), client.CreateOnly(), client.Because("new"))
 	ok("PutChain", err)
-	if !meta.Created || meta.Lineage != lineage || meta.ETag != fmt.Sprint(chain.Generation) {
+	if !meta.Created || meta.Lineage != lineage || meta.ETag != strconv.FormatUint(chain.Generation, 10) {
 		t.Errorf("meta %+v of %+v", meta, chain)
 	}
 	_, err = c.PutChain(ctx, "c", api.Spec{}, client.IfGeneration(1))

@@ -134,7 +134,10 @@ func refusals() []refusal {
 
 		{placement.UnknownChain, "decide", func(r *rig) Body { return r.assign("x", "a") }},
 		{placement.StaleDecision, "chain changed", func(r *rig) Body { abc(r, 3); b := r.drop("x", "a"); r.loses("b"); return b }},
-		{placement.Invalid, "kind", func(r *rig) Body { abc(r, 3); return decided(r, r.drop("x", "a"), func(d *decisionRecord) { d.Kind = "swap" }) }},
+		{placement.Invalid, "kind", func(r *rig) Body {
+			abc(r, 3)
+			return decided(r, r.drop("x", "a"), func(d *decisionRecord) { d.Kind = "swap" })
+		}},
 		{placement.Invalid, "words", func(r *rig) Body {
 			abc(r, 3)
 			return decided(r, r.drop("x", "a"), func(d *decisionRecord) { d.Reason.Detail = strings.Repeat("x", ReasonMax) })
@@ -151,7 +154,10 @@ func refusals() []refusal {
 			return decided(r, r.assign("x", "d"), func(d *decisionRecord) { d.Source = "" })
 		}},
 		{placement.NoSource, "a second first copy", func(r *rig) Body { r.chain("x", spec(3)); r.do(r.assign("x", "a")); return r.assign("x", "b") }},
-		{placement.NoMove, "refill", func(r *rig) Body { abc(r, 4); return decided(r, r.assign("x", "d"), func(d *decisionRecord) { d.Move = 7 }) }},
+		{placement.NoMove, "refill", func(r *rig) Body {
+			abc(r, 4)
+			return decided(r, r.assign("x", "d"), func(d *decisionRecord) { d.Move = 7 })
+		}},
 		{placement.AlreadyHolder, "assign to a holder", func(r *rig) Body { abc(r, 4); return r.assign("x", "a") }},
 		{placement.UnknownNode, "assign to nobody", func(r *rig) Body { abc(r, 4); return r.assign("x", "nobody") }},
 		{placement.IneligibleTarget, "cordoned", func(r *rig) Body {
@@ -232,7 +238,12 @@ func refusals() []refusal {
 		}},
 		{placement.Frozen, "open", func(r *rig) Body { abc(r, 3); r.do(&SetFreeze{}); return r.move(placement.CauseBalance, "x", "a", "d") }},
 		{placement.Frozen, "repair", func(r *rig) Body { abc(r, 4); r.do(&SetFreeze{}); return r.assign("x", "d") }},
-		{placement.Frozen, "excess", func(r *rig) Body { abc(r, 3); r.do(NewPutChain("x", spec(2))); r.do(&SetFreeze{}); return r.drop("x", "a") }},
+		{placement.Frozen, "excess", func(r *rig) Body {
+			abc(r, 3)
+			r.do(NewPutChain("x", spec(2)))
+			r.do(&SetFreeze{})
+			return r.drop("x", "a")
+		}},
 		{placement.RepairPaused, "repair", func(r *rig) Body {
 			abc(r, 4)
 			r.observe("b", placement.NodeDead)
@@ -255,7 +266,11 @@ func refusals() []refusal {
 		}},
 		{placement.LastCopy, "evict-first of the only copy", func(r *rig) Body { r.chain("x", spec(1), "a"); return r.evict(placement.CauseBalance, "x", "a", "d") }},
 		{placement.NotHolder, "move from nobody", func(r *rig) Body { abc(r, 3); return r.move(placement.CauseBalance, "x", "d", "e") }},
-		{placement.NotHolder, "move from who pulls", func(r *rig) Body { abc(r, 4); r.do(r.assign("x", "d")); return r.move(placement.CauseBalance, "x", "d", "e") }},
+		{placement.NotHolder, "move from who pulls", func(r *rig) Body {
+			abc(r, 4)
+			r.do(r.assign("x", "d"))
+			return r.move(placement.CauseBalance, "x", "d", "e")
+		}},
 		{placement.NotHolder, "drop from nobody", func(r *rig) Body { abc(r, 3); return r.drop("x", "d") }},
 		{placement.MoveOpen, "second move", func(r *rig) Body {
 			abc(r, 3)

@@ -317,9 +317,9 @@ func TestFinishesWrites(t *testing.T) {
 		if _, err := io.WriteString(pipe, "some"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond) // the request arrives
+		w.pass(100 * time.Millisecond) // the request arrives
 		m.cancel()
-		time.Sleep(drainPatience / 2)
+		w.pass(drainPatience / 2)
 		if conn, err := w.web.DialContext(t.Context(), "tcp", m.HTTPAddr()); err == nil {
 			conn.Close()
 			t.Error("it still takes connections")
@@ -350,8 +350,8 @@ func TestKill(t *testing.T) {
 		if _, err := io.WriteString(pipe, "some"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(100 * time.Millisecond) // the request arrives
-		m.cancel()                         // it begins to stop in good order, and would wait
+		w.pass(100 * time.Millisecond) // the request arrives
+		m.cancel()                     // it begins to stop in good order, and would wait
 		began := time.Now()
 		m.Kill()
 		<-m.done
@@ -381,16 +381,16 @@ func TestPortInUse(t *testing.T) {
 // Each contradiction is refused by New, and the message names the field.
 func TestConfig(t *testing.T) {
 	for want, change := range map[string]func(*Config){
-		"Runner: \"exec\"":      func(c *Config) { c.Runner = "exec" },
-		"Runner: Cluster":       func(c *Config) { c.Runner, c.Cluster.Runner = External, newStore() },
-		"ContentDir":            func(c *Config) { c.Runner, c.ContentDir = External, "x" },
-		"DiskReserve":           func(c *Config) { c.DiskReserve = -1 },
-		"HTTP: \"nowhere\"":     func(c *Config) { c.HTTP = "nowhere" },
-		"HTTP: \"0.0.0.0:1\"":   func(c *Config) { c.HTTP = "0.0.0.0:1" },
-		"HTTPAdvertise: \":1\"": func(c *Config) { c.HTTPAdvertise = ":1" },
-		"Node: ":                func(c *Config) { c.Cluster.Node = "" },
-		"Scorer: ":              func(c *Config) { c.Scorer, c.Cluster.Registry = scorer.New(), new(scheduler.Registry) },
-		"measure the content":   func(c *Config) { c.Volume = func() (int64, int64, error) { return 0, 0, errors.New("broken") } },
+		"runner: \"exec\"":       func(c *Config) { c.Runner = "exec" },
+		"runner: Cluster":        func(c *Config) { c.Runner, c.Cluster.Runner = External, newStore() },
+		"content-dir":            func(c *Config) { c.Runner, c.ContentDir = External, "x" },
+		"disk-reserve":           func(c *Config) { c.DiskReserve = -1 },
+		"http: \"nowhere\"":      func(c *Config) { c.HTTP = "nowhere" },
+		"http: \"0.0.0.0:1\"":    func(c *Config) { c.HTTP = "0.0.0.0:1" },
+		"http-advertise: \":1\"": func(c *Config) { c.HTTPAdvertise = ":1" },
+		"node id is empty":              func(c *Config) { c.Cluster.Node = "" },
+		"scorer: ":               func(c *Config) { c.Scorer, c.Cluster.Registry = scorer.New(), new(scheduler.Registry) },
+		"measure the content":    func(c *Config) { c.Volume = func() (int64, int64, error) { return 0, 0, errors.New("broken") } },
 	} {
 		cfg := Config{}
 		cfg.Cluster.Node, cfg.Cluster.DataDir, cfg.Cluster.BootstrapExpect = "n1", t.TempDir(), 1

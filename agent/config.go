@@ -102,30 +102,31 @@ func (c Config) volumeDir() string {
 }
 
 // Validate returns an error that begins with the name of the first field that
-// is missing, out of range or in contradiction to another.
+// is missing, out of range or in contradiction to another, spelt as the flag
+// of the command line.
 func (c Config) Validate() error {
 	if c.Scorer != nil && c.Cluster.Registry != nil {
-		return wrong("Scorer", "Cluster.Registry holds one already: leave one of them out")
+		return wrong("scorer", "Cluster.Registry holds one already: leave one of them out")
 	}
 	c = c.withDefaults()
 	switch {
 	case c.Runner != "" && c.Cluster.Runner != nil:
-		return wrong("Runner", "Cluster.Runner makes the copies already: leave one of them out")
+		return wrong("runner", "Cluster.Runner makes the copies already: leave one of them out")
 	case c.Runner != "" && c.Runner != Filestore && c.Runner != External:
-		return wrong("Runner", "%q is neither filestore nor external", c.Runner)
+		return wrong("runner", "%q is neither filestore nor external", c.Runner)
 	case c.Runner != Filestore && c.ContentDir != "":
-		return wrong("ContentDir", "only the filestore keeps content")
+		return wrong("content-dir", "only the filestore keeps content")
 	case c.DiskReserve < 0:
-		return wrong("DiskReserve", "%d is negative", c.DiskReserve)
+		return wrong("disk-reserve", "%d is negative", c.DiskReserve)
 	}
-	for _, f := range []struct{ name, value string }{{"HTTP", c.HTTP}, {"HTTPAdvertise", c.HTTPAdvertise}} {
+	for _, f := range []struct{ name, value string }{{"http", c.HTTP}, {"http-advertise", c.HTTPAdvertise}} {
 		host, _, err := net.SplitHostPort(f.value)
 		switch {
-		case f.value == "" && f.name == "HTTPAdvertise":
+		case f.value == "" && f.name == "http-advertise":
 		case err != nil:
 			return wrong(f.name, "%q is not host:port", f.value)
-		case anyAddress(host) && (f.name == "HTTPAdvertise" || c.HTTPAdvertise == ""):
-			return wrong(f.name, "%q cannot be reached by others: set HTTPAdvertise to what they use", f.value)
+		case anyAddress(host) && (f.name == "http-advertise" || c.HTTPAdvertise == ""):
+			return wrong(f.name, "%q cannot be reached by others: set http-advertise to what they use", f.value)
 		}
 	}
 	return nil

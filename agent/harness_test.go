@@ -161,6 +161,9 @@ func (w *world) until(what string, ok func() bool) {
 	w.t.Fatalf("never: %s", what)
 }
 
+// pass lets fake time go by.
+func (w *world) pass(d time.Duration) { time.Sleep(d) }
+
 // client returns a client of these nodes, or of all.
 func (w *world) client(names ...string) *client.Client {
 	w.t.Helper()

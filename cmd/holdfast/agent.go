@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -42,7 +43,7 @@ The second stops it at once. When its disk fails the node ends: let a supervisor
 		}
 		a, err := agent.New(cfg)
 		if err != nil {
-			return usage("%s", inFlags(err))
+			return usage("%s", inFlags(err, cmd.Flags()))
 		}
 		cfg.Cluster.Logger.Info("holdfast "+version, effective(cmd.Flags())...)
 		return p.runAgent(cmd.Context(), a)
@@ -50,21 +51,19 @@ The second stops it at once. When its disk fails the node ends: let a supervisor
 	return cmd
 }
 
-// inFlags puts the name of the flag in the place of the configuration's field
-// that an error begins with.
-func inFlags(err error) string {
+// inFlags makes a flag of the field that an error of the configuration begins
+// with: GossipKey becomes --gossip-key.
+func inFlags(err error, flags *pflag.FlagSet) string {
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "agent: "), "cluster: ")
 	field, rest, _ := strings.Cut(text, ": ")
-	flag, known := map[string]string{
-		"BootstrapExpect": "bootstrap-expect", "Join": "join", "Cluster": "cluster", "Profile": "profile", "GossipKey": "gossip-key",
-		"CapacityBytes": "capacity", "MaxPulls": "max-pulls", "Runner": "runner", "ContentDir": "content-dir", "DiskReserve": "disk-reserve",
-		"Listen": "listen", "HTTP": "http", "HTTPAdvertise": "http-advertise",
-	}[field]
-	if !known {
+	flag := strings.ToLower(camelHump.ReplaceAllString(strings.TrimSuffix(field, "Bytes"), "$1-$2"))
+	if flags.Lookup(flag) == nil {
 		return text
 	}
 	return "--" + flag + ": " + rest
 }
+
+var camelHump = regexp.MustCompile(`([a-z])([A-Z])`)
 
 // runAgent runs a node until it ends or the second interrupt kills it.
 func (p *program) runAgent(ctx context.Context, a *agent.Agent) error {

@@ -388,7 +388,7 @@ func TestConfig(t *testing.T) {
 		"http: \"nowhere\"":      func(c *Config) { c.HTTP = "nowhere" },
 		"http: \"0.0.0.0:1\"":    func(c *Config) { c.HTTP = "0.0.0.0:1" },
 		"http-advertise: \":1\"": func(c *Config) { c.HTTPAdvertise = ":1" },
-		"node id is empty":              func(c *Config) { c.Cluster.Node = "" },
+		"node id is empty":       func(c *Config) { c.Cluster.Node = "" },
 		"scorer: ":               func(c *Config) { c.Scorer, c.Cluster.Registry = scorer.New(), new(scheduler.Registry) },
 		"measure the content":    func(c *Config) { c.Volume = func() (int64, int64, error) { return 0, 0, errors.New("broken") } },
 	} {

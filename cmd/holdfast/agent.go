@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/hashicorp/go-hclog"
@@ -52,18 +51,14 @@ The second stops it at once. When its disk fails the node ends: let a supervisor
 }
 
 // inFlags makes a flag of the field that an error of the configuration begins
-// with: GossipKey becomes --gossip-key.
+// with: fields are spelt as flags there.
 func inFlags(err error, flags *pflag.FlagSet) string {
 	text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "agent: "), "cluster: ")
-	field, rest, _ := strings.Cut(text, ": ")
-	flag := strings.ToLower(camelHump.ReplaceAllString(strings.TrimSuffix(field, "Bytes"), "$1-$2"))
-	if flags.Lookup(flag) == nil {
-		return text
+	if field, _, _ := strings.Cut(text, ": "); flags.Lookup(field) != nil {
+		return "--" + text
 	}
-	return "--" + flag + ": " + rest
+	return text
 }
-
-var camelHump = regexp.MustCompile(`([a-z])([A-Z])`)
 
 // runAgent runs a node until it ends or the second interrupt kills it.
 func (p *program) runAgent(ctx context.Context, a *agent.Agent) error {

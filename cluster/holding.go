@@ -98,7 +98,7 @@ func (h *holding) duties(view *fsm.View, own placement.Incarnation) holder.Dutie
 	}
 	d.Incarnation, d.WantInventory = own, from.WantInventory
 	for _, a := range from.Assignments {
-		duty := holder.Duty{Phase: a.Phase, Settled: settled(view, a.Chain)}
+		duty := holder.Duty{Phase: a.Phase, Settled: a.Settled}
 		duty.Chain, duty.Epoch, duty.Content, duty.First = a.Chain, a.Epoch, a.Content, a.First
 		duty.Spec, duty.Deadline = a.Spec, a.Deadline
 		for _, s := range a.Sources {
@@ -112,18 +112,47 @@ func (h *holding) duties(view *fsm.View, own placement.Incarnation) holder.Dutie
 	return d
 }
 
-// settled tells whether superseded versions of a chain may go: enough live
-// copies of the current one exist and no restore guard is in force (rule S3).
-func settled(view *fsm.View, id placement.ChainID) bool {
-	c := view.Chain(id)
-	return c != nil && view.RestoreGuard == nil && view.LiveCount(c) >= view.Config.WriteCopiesFor(&c.Spec)
+// reportPartMax is how many items of a report go into one entry: with the
+// longest ids they stay well below the size of one.
+const reportPartMax = 1000
+
+// Report implements holder.Reports. What does not fit one entry goes in parts,
+// one after the other; a part that fails makes the holder say all of it again.
+func (h *holding) Report(ctx context.Context, r holder.Report) (holder.Answer, error) {
+	for after := placement.ChainID(""); ; {
+		part, rest := r, []holder.ReportItem(nil)
+		if at := cut(r.Items); at < len(r.Items) {
+			part.Items, rest = r.Items[:at], r.Items[at:]
+		}
+		until := placement.ChainID("")
+		if len(rest) > 0 {
+			until = part.Items[len(part.Items)-1].Chain
+		}
+		if err := h.send(ctx, part, after, until); err != nil || len(rest) == 0 {
+			return holder.Answer{}, err
+		}
+		after, r.Items = until, rest
+	}
 }
 
-// Report implements holder.Reports.
-func (h *holding) Report(ctx context.Context, r holder.Report) (holder.Answer, error) {
+// cut returns how many of the items, which are sorted by chain, go into one
+// part. The items of one chain stay together.
+func cut(items []holder.ReportItem) int {
+	at := min(len(items), reportPartMax)
+	for at < len(items) && items[at].Chain == items[at-1].Chain {
+		at++
+	}
+	return at
+}
+
+// send proposes one part of a report.
+func (h *holding) send(ctx context.Context, r holder.Report, after, until placement.ChainID) error {
 	report := fsm.Report{
 		Node: h.node.cfg.Node, Lineage: r.Lineage, Incarnation: r.Incarnation,
 		Revision: r.Revision, Inventory: r.Inventory, NoSpace: r.NoSpace,
+	}
+	if r.Inventory {
+		report.After, report.Until = after, until
 	}
 	for _, item := range r.Items {
 		report.Items = append(report.Items, fsm.ReportItem{
@@ -134,13 +163,10 @@ func (h *holding) Report(ctx context.Context, r holder.Report) (holder.Answer, e
 	ctx, cancel := context.WithTimeout(ctx, leaderCallTimeout)
 	defer cancel()
 	result, err := askLeader(ctx, h.node, methodReport, report, h.node.acceptReport)
-	if err != nil {
-		return holder.Answer{}, err
+	if err == nil && !result.OK() {
+		err = &RefusedError{result.Code, result.Detail}
 	}
-	if !result.OK() {
-		return holder.Answer{}, &RefusedError{result.Code, result.Detail}
-	}
-	return holder.Answer{}, nil
+	return err
 }
 
 // acceptReport takes a node's report, on the leader.

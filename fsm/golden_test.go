@@ -43,6 +43,7 @@ func samples() []Body {
 		&put, &PutChains{Items: []PutChain{put}}, &DeleteChain{"c1", 5},
 		&Report{
 			Node: "n1", Lineage: "lineage", Incarnation: 7, Inventory: true, NoSpace: true, Revision: 8,
+			After: "c0", Until: "c9",
 			Items: []ReportItem{{"c1", 9, ReportReady, sha(1), 10, 11, 12, "why"}},
 		},
 		NewDecide(placement.Decision{

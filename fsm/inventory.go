@@ -6,7 +6,7 @@ import (
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
-// inventory takes the complete list of what a node holds: it confirms what the
+// inventory takes the complete list of what a node holds, or a part of it: it confirms what the
 // state lists, removes what is absent, and answers for the rest (rule S1).
 func (t *tx) inventory(b *Report) []CopyAnswer {
 	byChain := make(map[placement.ChainID][]*ReportItem, len(b.Items))
@@ -17,13 +17,17 @@ func (t *tx) inventory(b *Report) []CopyAnswer {
 	v := t.live()
 	var listed []*placement.Chain
 	v.ChainsOn(b.Node, func(c *placement.Chain, _ *placement.Holder) bool {
-		listed = append(listed, c)
+		if b.covers(c.ID) {
+			listed = append(listed, c)
+		}
 		return true
 	})
 	for _, c := range listed {
 		t.confirmListed(b, c, byChain[c.ID])
 	}
-	t.markInventoried(b.Node)
+	if b.Until == "" {
+		t.markInventoried(b.Node)
+	}
 	return t.answerStrays(b)
 }
 
@@ -88,12 +92,13 @@ func (t *tx) dropFromGuard(id placement.NodeID) {
 // answerStrays keeps the copies that the state does not list, each with its
 // verdict, in place of what the node reported before.
 func (t *tx) answerStrays(b *Report) []CopyAnswer {
-	before := t.straysOf(b.Node, "")
+	before := t.straysIn(b)
 	purged := make(map[string]bool, len(before)) // those that an operator gave up stay so
 	for _, s := range before {
-		purged[strayKey(s.Node, s.Chain, s.Epoch)] = s.Verdict == CopyDiscard
+		key := strayKey(s.Node, s.Chain, s.Epoch)
+		purged[key] = s.Verdict == CopyDiscard
+		t.strays.Delete(key)
 	}
-	t.dropStrays(b.Node)
 	var answers []CopyAnswer
 	for i := range b.Items {
 		item := &b.Items[i]
@@ -114,7 +119,7 @@ func (t *tx) answerStrays(b *Report) []CopyAnswer {
 		}
 		t.strays.Set(key, s)
 	}
-	if !slices.Equal(before, t.straysOf(b.Node, "")) {
+	if !slices.Equal(before, t.straysIn(b)) {
 		t.changed(Change{t.draw(), ChangeNode, string(b.Node), false})
 	}
 	return answers
@@ -150,6 +155,11 @@ func (t *tx) adopt(old *placement.Chain, node placement.NodeID) {
 	c.Holders = append(c.Holders, placement.Holder{Node: node, Phase: placement.Ready, Since: t.now})
 	t.pullAgain(c, &c.Holders[len(c.Holders)-1])
 	t.putChain(c)
+}
+
+// straysIn returns the unlisted copies that a part of an inventory speaks of.
+func (t *tx) straysIn(b *Report) []Stray {
+	return slices.DeleteFunc(t.straysOf(b.Node, ""), func(s Stray) bool { return !b.covers(s.Chain) })
 }
 
 // straysOf returns the unlisted copies on node, of one chain or of all ("").

@@ -135,6 +135,16 @@ type Report struct {
 	// What the report says is gone does not count against a chain that has
 	// changed since: newer bytes may have been stored meanwhile.
 	Revision placement.Revision `cbor:"7,keyasint,omitempty"`
+	// After and Until say which part of an inventory this is, if it does not
+	// fit one entry: the chains after After up to and including Until. The part
+	// without Until is the last one and completes the inventory.
+	After placement.ChainID `cbor:"8,keyasint,omitempty"`
+	Until placement.ChainID `cbor:"9,keyasint,omitempty"`
+}
+
+// covers tells whether the part of the inventory speaks of a chain.
+func (r *Report) covers(id placement.ChainID) bool {
+	return id > r.After && (r.Until == "" || id <= r.Until)
 }
 
 // ReportPhase is what a node says of one copy.

@@ -24,6 +24,9 @@ func (t *tx) report(b *Report) Result {
 		if err := b.Items[i].check(); err != nil {
 			return refuse(placement.Invalid, "reports[%d]: %v", i, err)
 		}
+		if b.Inventory && !b.covers(b.Items[i].Chain) {
+			return refuse(placement.Invalid, "reports[%d]: chain %.40q is outside the part of the inventory after %.40q until %.40q", i, b.Items[i].Chain, b.After, b.Until)
+		}
 	}
 	if old.NoSpace != b.NoSpace {
 		n := *old

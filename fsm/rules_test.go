@@ -1019,3 +1019,32 @@ func TestLeave(t *testing.T) {
 	r.inventory("b")
 	r.wants("x", "a:ready b:ready")
 }
+
+// An inventory that does not fit one entry comes in parts: each part speaks of
+// its own chains only, and the last one completes it. Naive: each part is the
+// whole list, and removes what the other parts have named.
+func TestInventoryInParts(t *testing.T) {
+	r := newRig(t, "a", "b")
+	for _, id := range []placement.ChainID{"c1", "c2", "c3"} {
+		r.chain(id, placement.Spec{Desired: 2}, "a", "b")
+	}
+	gone := r.holder("c2", "a")
+	r.start("a", "disk-a", "run-2")
+	part := func(after, until placement.ChainID, ids ...placement.ChainID) *Report {
+		v := r.m.View()
+		b := &Report{Node: "a", Lineage: v.Lineage, Incarnation: v.Node("a").Incarnation, Inventory: true, Revision: v.Revision, After: after, Until: until}
+		for _, id := range ids {
+			b.Items = append(b.Items, ReportItem{Chain: id, Epoch: r.holder(id, "a").Epoch, Phase: ReportReady})
+		}
+		return b
+	}
+	r.refuses(placement.Invalid, part("", "c1", "c3"))
+	r.do(part("", "c1", "c1"))
+	if v := r.m.View(); v.Node("a").Inventoried || r.holder("c1", "a").Unconfirmed || !r.holder("c3", "a").Unconfirmed {
+		t.Errorf("after the first part: inventoried %t, c1 %+v, c3 %+v", v.Node("a").Inventoried, r.holder("c1", "a"), r.holder("c3", "a"))
+	}
+	r.do(part("c1", "", "c3"))
+	if v := r.m.View(); !v.Node("a").Inventoried || r.holder("c3", "a").Unconfirmed || r.is("c2").Holder("a") != nil {
+		t.Errorf("after the last part: inventoried %t, c3 %+v, c2 (epoch %d, not held) %+v", v.Node("a").Inventoried, r.holder("c3", "a"), gone.Epoch, r.is("c2").Holders)
+	}
+}

@@ -75,7 +75,7 @@ func (k *Checker) one(term uint64, batch fsm.Batch) error {
 	if len(results) == 0 {
 		return nil
 	}
-	s := step{k: k, before: before, after: after, op: batch.Ops[0], result: results[0]}
+	s := step{k: k, before: before, after: after, op: batch.Ops[0], result: results[0], epochs: k.epochs}
 	return s.check()
 }
 
@@ -85,6 +85,7 @@ type step struct {
 	before, after *fsm.View
 	op            fsm.Op
 	result        fsm.Result
+	epochs        placement.Epoch // the highest given out before
 }
 
 func (s *step) check() error {
@@ -143,7 +144,7 @@ func (s *step) chain(id placement.ChainID) error {
 			old = b.Holder(h.Node)
 		}
 		if old == nil || old.Epoch != h.Epoch {
-			if h.Epoch <= s.k.epochs {
+			if h.Epoch <= s.epochs {
 				return fmt.Errorf("fenced: chain %s on %s got epoch %d, which is not new", id, h.Node, h.Epoch)
 			}
 			s.k.epochs = max(s.k.epochs, h.Epoch)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/testcluster/invariant"
 )
 
@@ -19,11 +21,12 @@ type audit struct {
 	mu     sync.Mutex
 	check  *invariant.Checker
 	seen   map[uint64]applied
-	last   uint64 // the highest index
+	last   uint64             // the highest index
+	states map[uint64]applied // by index: the encoded state after it
 	broken bool
 }
 
-// applied is one entry as the first node applied it.
+// applied is one entry, or the state after it, as the first node had it.
 type applied struct {
 	node string
 	term uint64
@@ -31,26 +34,66 @@ type applied struct {
 }
 
 func newAudit(fail func(error)) *audit {
-	return &audit{fail: fail, check: invariant.New(), seen: map[uint64]applied{}}
+	return &audit{fail: fail, check: invariant.New(), seen: map[uint64]applied{}, states: map[uint64]applied{}}
 }
 
-// observer returns what to call with each entry that a node applies.
-func (a *audit) observer(node string) func(index, term uint64, data []byte) {
+// stateEvery is after how many revisions states are compared at every second
+// index only, then at every third, and so on: large states are costly to encode.
+const stateEvery = 500
+
+// observer returns what to call with each entry that one run of a node is
+// about to apply. view is the node's state before that.
+func (a *audit) observer(node string, view func() *fsm.View) func(index, term uint64, data []byte) {
+	var compared placement.Revision
 	return func(index, term uint64, data []byte) {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		if a.broken {
-			return
+		if v := view(); v.Revision != compared && v.Index%(1+uint64(v.Revision)/stateEvery) == 0 {
+			compared = v.Revision
+			a.report(a.state(node, v))
 		}
-		if err := a.entry(node, index, term, data); err != nil {
-			a.broken = true
-			a.fail(err)
-		}
+		a.report(a.entry(node, index, term, data))
 	}
+}
+
+// report makes the first breach known.
+func (a *audit) report(err error) {
+	a.mu.Lock()
+	first := err != nil && !a.broken
+	a.broken = a.broken || first
+	a.mu.Unlock()
+	if first {
+		a.fail(err)
+	}
+}
+
+// state checks that the encoded state of a node is, byte for byte, the one
+// that every other node has had after the same entry.
+func (a *audit) state(node string, v *fsm.View) error {
+	if v.Index == 0 {
+		return nil
+	}
+	hash := sha256.New()
+	if _, err := v.WriteTo(hash); err != nil {
+		return fmt.Errorf("same-state: encode the state of node %s: %w", node, err)
+	}
+	now := applied{node: node, term: v.Term, sum: [sha256.Size]byte(hash.Sum(nil))}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	first, ok := a.states[v.Index]
+	if !ok {
+		a.states[v.Index] = now
+	} else if first.sum != now.sum {
+		return fmt.Errorf("same-state: the states of nodes %s and %s differ after index %d, revision %d", first.node, node, v.Index, v.Revision)
+	}
+	return nil
 }
 
 // entry checks one entry that a node is about to apply.
 func (a *audit) entry(node string, index, term uint64, data []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.broken {
+		return nil
+	}
 	now := applied{node, term, sha256.Sum256(data)}
 	first, ok := a.seen[index]
 	switch {

@@ -9,10 +9,10 @@ import (
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
-// entry is a log entry that only advances time.
+// entry is a log entry that only advances time, to that second.
 func entry(t *testing.T, now placement.Time) []byte {
 	t.Helper()
-	data, err := fsm.EncodeBatch(fsm.Batch{Level: 1, Now: now, Wall: time.Unix(1, 0)})
+	data, err := fsm.EncodeBatch(fsm.Batch{Level: 1, Now: now * placement.Time(time.Second), Wall: time.Unix(1, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestAudit(t *testing.T) {
 			var got []string
 			a := newAudit(func(err error) { got = append(got, err.Error()) })
 			for _, s := range append(history[:len(history):len(history)], tc.then...) {
-				a.observer(s.node)(s.index, s.term, entry(t, s.now))
+				a.observer(s.node, fsm.New().View)(s.index, s.term, entry(t, s.now))
 			}
 			if tc.want == "" && len(got) != 0 || tc.want != "" && (len(got) != 1 || !strings.HasPrefix(got[0], tc.want)) {
 				t.Errorf("got %q, want one breach of %q", got, tc.want)
@@ -60,9 +60,34 @@ func TestAudit(t *testing.T) {
 func TestAuditAsksTheChecker(t *testing.T) {
 	var got error
 	a := newAudit(func(err error) { got = err })
-	a.observer("a")(1, 1, []byte("no entry"))
+	a.observer("a", fsm.New().View)(1, 1, []byte("no entry"))
 	if got == nil {
 		t.Error("an entry that is none was taken")
+	}
+}
+
+// Nodes whose states differ after the same entry are seen, at the next entry or
+// when they are asked; nodes at different entries are not compared.
+func TestAuditComparesStates(t *testing.T) {
+	machine := func(entries ...placement.Time) *fsm.Machine {
+		m := fsm.New()
+		for i, now := range entries {
+			if _, err := m.Apply(uint64(i+1), 1, entry(t, now)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return m
+	}
+	var got error
+	a := newAudit(func(err error) { got = err })
+	for i, m := range []*fsm.Machine{machine(1), machine(1), machine(1, 5), machine(1, 5)} {
+		if a.report(a.state("good", m.View())); got != nil {
+			t.Fatalf("state %d: %v", i, got)
+		}
+	}
+	a.report(a.state("bad", machine(2, 6).View()))
+	if got == nil || !strings.HasPrefix(got.Error(), "same-state") {
+		t.Errorf("a state that differs: got %v", got)
 	}
 }
 

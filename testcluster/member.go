@@ -81,7 +81,7 @@ func (c *Cluster) config(m *member) agent.Config {
 		c.opts.Config(m.number, &cfg)
 	}
 	if c.audit != nil {
-		observe, users := c.audit.observer(m.name), cfg.Cluster.OnApply
+		observe, users := c.audit.observer(m.name, m.view), cfg.Cluster.OnApply
 		cfg.Cluster.OnApply = func(index, term uint64, data []byte) {
 			observe(index, term, data)
 			if users != nil {

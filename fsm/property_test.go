@@ -22,7 +22,9 @@ type history struct {
 	v *fsm.View
 }
 
-func pick[T any](h history, label string, from ...T) T { return rapid.SampledFrom(from).Draw(h.T, label) }
+func pick[T any](h history, label string, from ...T) T {
+	return rapid.SampledFrom(from).Draw(h.T, label)
+}
 
 func (h history) chain() placement.ChainID {
 	return pick[placement.ChainID](h, "chain", "c0", "c1", "c2", "c0", "c1", "c2", "no-such", "", "../x", "a\x00b", "\xff")

@@ -193,8 +193,7 @@ func readSnapshot(in io.Reader) (*state, error) {
 	if string(magic) != snapshotMagic {
 		return nil, fmt.Errorf("%w: it is not a snapshot of this format", errSnapshot)
 	}
-	s := newState()
-	var head headerRecord
+	l := &loading{state: newState(), names: interner{}}
 	buf := make([]byte, 0, 64<<10)
 	for first := true; ; first = false {
 		kind, body, err := r.next(buf)
@@ -207,7 +206,7 @@ func readSnapshot(in io.Reader) (*state, error) {
 		if kind == recEnd {
 			break
 		}
-		if err := s.take(kind, body, &head); err != nil {
+		if err := l.take(kind, body); err != nil {
 			return nil, err
 		}
 	}
@@ -222,21 +221,29 @@ func readSnapshot(in io.Reader) (*state, error) {
 	if _, err := r.r.ReadByte(); err != io.EOF { //nolint:errorlint // bufio returns it bare
 		return nil, fmt.Errorf("%w: something follows its end", errSnapshot)
 	}
-	return s, s.complete(&head)
+	return l.state, l.complete()
+}
+
+// loading is a state while its snapshot is read.
+type loading struct {
+	*state
+	head  headerRecord
+	names interner
 }
 
 // take adds one record of a snapshot to the state.
-func (s *state) take(kind recordKind, body []byte, head *headerRecord) error {
+func (s *loading) take(kind recordKind, body []byte) error {
 	switch kind {
 	case recHeader:
-		if err := unpack(body, head); err != nil {
+		if err := unpack(body, &s.head); err != nil {
 			return err
 		}
-		return s.takeHeader(head)
+		return s.takeHeader(&s.head)
 	case recNode:
 		return load(body, func(r *nodeRecord) { s.nodes.Set(r.ID, r.node()) })
 	case recChain:
 		return load(body, func(r *chainRecord) {
+			r.share(s.names)
 			c := r.chain()
 			s.chains.Set(c.ID, c)
 			s.account(c, +1)
@@ -288,9 +295,9 @@ func (s *state) takeHeader(h *headerRecord) error {
 }
 
 // complete checks that all records that the header counted were there.
-func (s *state) complete(h *headerRecord) error {
+func (s *loading) complete() error {
 	got := [5]int{s.nodes.Len(), s.chains.Len(), s.tombstones.Len(), s.strays.Len(), s.requests.Len()}
-	if got != h.Counts || s.decisions.Len() != h.History {
+	if got != s.head.Counts || s.decisions.Len() != s.head.History {
 		return fmt.Errorf("%w: it lacks records that its header counts", errSnapshot)
 	}
 	return nil

@@ -44,13 +44,13 @@ func (k *Checker) Entry(index, term uint64, data []byte) error {
 		return fmt.Errorf("entry %d: %w", index, err)
 	}
 	ops := batch.Ops
-	for i := range max(len(ops), 1) {
-		one := batch
-		one.Ops = nil
-		if len(ops) > 0 {
-			one.Ops = ops[i : i+1]
-		}
-		if err := k.one(term, one); err != nil {
+	batch.Ops = nil // first what time alone does, so that no operation is blamed for it
+	if err := k.one(term, batch); err != nil {
+		return fmt.Errorf("entry %d: %w", index, err)
+	}
+	for i := range ops {
+		batch.Ops = ops[i : i+1]
+		if err := k.one(term, batch); err != nil {
 			return fmt.Errorf("entry %d, operation %d: %w", index, i, err)
 		}
 	}

@@ -26,8 +26,12 @@ func content(seed uint64, size int) (data []byte, sum string) {
 	for i := range data {
 		data[i] = byte(rng.Uint32())
 	}
+	return data, hashOf(data)
+}
+
+func hashOf(data []byte) string {
 	hash := sha256.Sum256(data)
-	return data, hex.EncodeToString(hash[:])
+	return hex.EncodeToString(hash[:])
 }
 
 // wantContent fails the test unless every running node answers with the bytes.

@@ -115,10 +115,13 @@ type CopyRef struct {
 
 // Reports is the body of POST /v1/nodes/{id}/reports. With Inventory it is
 // the complete list of what the node holds, needed after every new
-// incarnation.
+// incarnation. Revision is that of the assignments that were known when the
+// copies were listed: of a chain that has changed since, no absence counts.
+// Without it the list counts as of now.
 type Reports struct {
 	Lineage     string   `json:"lineage"`
 	Incarnation uint64   `json:"incarnation"`
+	Revision    uint64   `json:"revision" required:"false"`
 	Inventory   bool     `json:"inventory" required:"false"`
 	NoSpace     bool     `json:"no_space" required:"false"`
 	Reports     []Report `json:"reports"`

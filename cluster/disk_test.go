@@ -249,7 +249,7 @@ func TestExternalRunner(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		m := w.start(1, 1, func(c *Config) { c.Runner = nil })
 		w.until("it is alive", time.Minute, func() bool { n := m.nodeRecord("n1"); return n != nil && n.State == placement.NodeAlive })
-		time.Sleep(10 * time.Second)
+		advance(10 * time.Second)
 		if n := m.nodeRecord("n1"); n.State != placement.NodeAlive || n.Inventoried {
 			t.Errorf("got %s, inventoried %v", n.State, n.Inventoried)
 		}

@@ -45,7 +45,7 @@ func TestGracefulStop(t *testing.T) {
 		w.startAll(3, 3)
 		old := w.settle(3)
 		w.write("before")
-		time.Sleep(900 * time.Millisecond)
+		advance(900 * time.Millisecond)
 		reached := old.node.reign.Load().clock.read()
 		began := time.Now()
 		go old.cancel()
@@ -175,7 +175,7 @@ func TestLinearizableRead(t *testing.T) {
 			}
 		}
 		w.net.Partition([]string{leader.name})
-		time.Sleep(5 * time.Millisecond) // an answer that had arrived already counts
+		advance(5 * time.Millisecond) // an answer that had arrived already counts
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if _, err := leader.node.Read(ctx, Linearizable); err == nil {

@@ -307,3 +307,6 @@ func (p *pausedClock) on(c *Config) {
 }
 
 func (p *pausedClock) add(d time.Duration) { p.jumped.Add(int64(d)) }
+
+// advance lets fake time pass: the scenarios run in bubbles.
+func advance(d time.Duration) { time.Sleep(d) }

@@ -22,7 +22,7 @@ func TestJoin(t *testing.T) {
 		w.settle(3)
 		w.start(4, 0, func(c *Config) { c.Join = []string{"10.0.0.2:7400"} })
 		leader := w.settle(4)
-		time.Sleep(time.Minute)
+		advance(time.Minute)
 		if got := w.voters(leader); len(got) != 3 {
 			t.Errorf("voters of four servers: %v", got)
 		}
@@ -30,7 +30,7 @@ func TestJoin(t *testing.T) {
 		w.start(6, 0, joinOnly)
 		w.settle(6)
 		w.until("five of six vote", 2*time.Minute, func() bool { return len(w.voters(w.leader())) == 5 })
-		time.Sleep(time.Minute)
+		advance(time.Minute)
 		if got := w.voters(w.leader()); len(got) != 5 {
 			t.Errorf("voters of six servers: %v", got)
 		}
@@ -96,7 +96,7 @@ func TestWipedNodeDoesNotVote(t *testing.T) {
 		}
 		w.net.Heal()
 		w.start(int(b.name[1]-'0'), 3)
-		for began := time.Now(); time.Since(began) < 2*time.Minute; time.Sleep(50 * time.Millisecond) {
+		for began := time.Now(); time.Since(began) < 2*time.Minute; advance(50 * time.Millisecond) {
 			if l := w.leader(); l != nil {
 				t.Fatalf("%s leads, elected by a wiped voter; it lacks the acknowledged write: %v", l.name, l.node.View().Chain("acked") == nil)
 			}
@@ -113,7 +113,7 @@ func TestDuplicateNodeID(t *testing.T) {
 		first := w.follower(leader)
 		index := first.nodeRecord(first.name).Incarnation
 		w.start(4, 0, joinOnly, func(c *Config) { c.Node = placement.NodeID(first.name) })
-		time.Sleep(2 * time.Minute)
+		advance(2 * time.Minute)
 		if got := w.members["n4"].node.clusterID(); got != "" {
 			t.Errorf("the second %s was let into cluster %s", first.name, got)
 		}

@@ -122,7 +122,7 @@ func TestPauseMakesTimersLonger(t *testing.T) {
 		w.until("it is dead", time.Minute, func() bool { return leader.nodeRecord(gone.name).State == placement.NodeDead })
 		before := leader.node.View().Now
 		paused.add(10 * time.Minute)
-		time.Sleep(5 * time.Second)
+		advance(5 * time.Second)
 		if moved := leader.node.View().Now.Sub(before); moved < 2*time.Second || moved > 8*time.Second {
 			t.Errorf("cluster time moved on by %v in a pause of 10 min and 5 s more", moved)
 		}
@@ -146,7 +146,7 @@ func TestTimeGoesOnThroughElections(t *testing.T) {
 		w.write("a")
 		before, began := w.leader().node.View().Now, time.Now()
 		for range 10 {
-			time.Sleep(4 * time.Second)
+			advance(4 * time.Second)
 			leader := w.leaderOrWait()
 			leader.kill()
 			w.start(int(leader.name[1]-'0'), 3)

@@ -175,7 +175,6 @@ func TestBadStarts(t *testing.T) {
 	refused(t, 2, "--role", "agent", "--data-dir", filepath.Join(dir, "a"), "--bootstrap-expect", "1", "--role", "client")
 	refused(t, 1, port, "agent", "--node-id", "a", "--data-dir", filepath.Join(dir, "a"), "--bootstrap-expect", "1", "--listen", port, "--http", free)
 	refused(t, 1, port, "agent", "--node-id", "a", "--data-dir", filepath.Join(dir, "b"), "--bootstrap-expect", "1", "--listen", free, "--http", port)
-
 }
 
 // TestDamagedDirectory: a data directory whose files are damaged stops the

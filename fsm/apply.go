@@ -115,9 +115,10 @@ func (t *tx) applyNode(body Body) Result {
 		return t.removeNode(b)
 	case *SetEligibility:
 		return t.setEligibility(b)
-	default:
-		return t.setWeight(b.(*SetWeight))
+	case *SetWeight:
+		return t.setWeight(b)
 	}
+	return refuse(placement.Unsupported, "operation of kind %d has no effect", body.kind())
 }
 
 // applyCluster does the operations about the cluster as a whole.

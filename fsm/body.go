@@ -108,8 +108,9 @@ func newLaterBody(k opKind) Body {
 		return new(ReleaseGuard)
 	case opPurgeOrphan:
 		return new(PurgeOrphan)
+	default:
+		return nil
 	}
-	return nil
 }
 
 // NewDecide wraps a decision of the scheduler.

@@ -96,6 +96,7 @@ func (v *View) duty(c *placement.Chain, h *placement.Holder) Duty {
 		}
 	case placement.Dropping:
 		d.DropAfter = h.Since.Add(v.Config.DropGrace)
+	case placement.Ready: // nothing to do but keep it
 	}
 	return d
 }

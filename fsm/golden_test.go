@@ -189,8 +189,10 @@ func richRig(t testing.TB) *rig {
 	r := newRig(t, "a", "b", "c", "d", "e")
 	r.zone("a", "east")
 	floor, delay := 0.4, time.Second
-	r.chain("kept", placement.Spec{Desired: 2, SizeBytes: 10, Floor: &floor, RepairDelay: &delay, Require: []string{"!slow"},
-		Labels: placement.Labels{{Key: "team", Value: "blue"}}}, "a", "b")
+	r.chain("kept", placement.Spec{
+		Desired: 2, SizeBytes: 10, Floor: &floor, RepairDelay: &delay, Require: []string{"!slow"},
+		Labels: placement.Labels{{Key: "team", Value: "blue"}},
+	}, "a", "b")
 	r.do(r.stored("kept", 1, "a", "b"))
 	r.chain("moved", spec(2), "a", "b")
 	r.do(r.move(placement.CauseBalance, "moved", "a", "c"))

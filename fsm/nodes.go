@@ -58,8 +58,13 @@ func (a *Announce) check() error {
 		return fmt.Errorf("labels: %w", err)
 	}
 	for _, f := range []struct{ name, text string }{
-		{"instance", a.Instance}, {"process", a.Process}, {"zone", a.Zone}, {"version", a.Version},
-		{"address", a.Addresses.Node}, {"HTTP address", a.Addresses.HTTP}, {"service address", a.Addresses.Service},
+		{"instance", a.Instance},
+		{"process", a.Process},
+		{"zone", a.Zone},
+		{"version", a.Version},
+		{"address", a.Addresses.Node},
+		{"HTTP address", a.Addresses.HTTP},
+		{"service address", a.Addresses.Service},
 	} {
 		if err := placement.CheckText(f.name, f.text); err != nil {
 			return err

@@ -218,7 +218,7 @@ func readSnapshot(in io.Reader) (*state, error) {
 	if !bytes.Equal(got, sum) {
 		return nil, fmt.Errorf("%w: its checksum does not match", errSnapshot)
 	}
-	if _, err := r.r.ReadByte(); err != io.EOF { //nolint:errorlint // bufio returns it bare
+	if _, err := r.r.ReadByte(); err != io.EOF {
 		return nil, fmt.Errorf("%w: something follows its end", errSnapshot)
 	}
 	return l.state, l.complete()
@@ -258,8 +258,9 @@ func (s *loading) take(kind recordKind, body []byte) error {
 		})
 	case recDecision:
 		return load(body, func(r *historyRecord) { s.decisions.Set(r.Revision, r.record()) })
+	default:
+		return fmt.Errorf("%w: it has a record of kind %d, which this build does not know; upgrade this node", errSnapshot, kind)
 	}
-	return fmt.Errorf("%w: it has a record of kind %d, which this build does not know; upgrade this node", errSnapshot, kind)
 }
 
 func load[T any](body []byte, set func(*T)) error {

@@ -174,6 +174,7 @@ func (s *state) account(c *placement.Chain, sign int) {
 			s.openMoves.Balance += sign
 		case placement.CauseDrain:
 			s.openMoves.Drain += sign
+		default: // the others have no share of their own
 		}
 		if m.From == "" {
 			s.addUsage(m.To, placement.Usage{RepairsIn: 1}, sign)

@@ -179,7 +179,7 @@ func TestStreamsByKind(t *testing.T) {
 				t.Errorf("%s: dialer sees %+v, kind %s", kind, c.Peer, c.Kind)
 			}
 			s.Close()
-			if _, err := c.Read(got); err != io.EOF {
+			if _, err := c.Read(got); !errors.Is(err, io.EOF) {
 				t.Errorf("%s: after Close: got %v, want EOF", kind, err)
 			}
 			c.Close()

@@ -116,7 +116,10 @@ func (s *Server) postReports(ctx context.Context, in *nodeWrite) (*api.ReportAns
 	}
 	op := &fsm.Report{
 		Node: id, Lineage: body.Lineage, Incarnation: placement.Incarnation(body.Incarnation),
-		Inventory: body.Inventory, NoSpace: body.NoSpace,
+		Revision: placement.Revision(body.Revision), Inventory: body.Inventory, NoSpace: body.NoSpace,
+	}
+	if op.Revision == 0 {
+		op.Revision = s.cfg.State.View().Revision
 	}
 	for i := range body.Reports {
 		item, err := readReport(&body.Reports[i])

@@ -143,7 +143,7 @@ func (g *Gossip) Run(ctx context.Context) error {
 	}
 	list, err := memberlist.Create(g.listConfig(wire))
 	if err != nil {
-		wire.Shutdown()
+		_ = wire.Shutdown() // the error that counts is the first
 		return fmt.Errorf("gossip: %w", err)
 	}
 	joining, stopJoining := context.WithCancel(ctx)

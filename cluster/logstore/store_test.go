@@ -68,7 +68,7 @@ func TestReopen(t *testing.T) {
 	if first != 4 || last != 10 || string(value) != "value" || term != 7 || entry.Index != 4 || err != nil {
 		t.Errorf("got %d..%d, %q, %d, %d, %v", first, last, value, term, entry.Index, err)
 	}
-	if err := s.GetLog(3, &entry); err != raft.ErrLogNotFound || s.Err() != nil {
+	if err := s.GetLog(3, &entry); !errors.Is(err, raft.ErrLogNotFound) || s.Err() != nil {
 		t.Errorf("entry that is not there: %v, %v", err, s.Err())
 	}
 }
@@ -207,7 +207,7 @@ func TestGuard(t *testing.T) {
 	if err := s.Guard(func() error { return log.StoreLogs(entries(1, 5)) }); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Guard(func() error { return errDisk }); err != errDisk {
+	if err := s.Guard(func() error { return errDisk }); !errors.Is(err, errDisk) {
 		t.Errorf("an error: %v", err)
 	}
 	if err := s.Guard(func() error { panic("no entry 7") }); err == nil || !strings.Contains(err.Error(), "no entry 7") {

@@ -24,8 +24,9 @@ func (s *step) decision(r *placement.Record) error {
 		return s.moveOpened(d)
 	case placement.KindComplete:
 		return s.completed(d)
+	default: // what ends without having moved, and drops: see chain
+		return nil
 	}
-	return nil
 }
 
 // assigned checks that no copy is made from nothing and none too many.

@@ -56,7 +56,7 @@ func (w *World) stale() {
 	if len(w.late) > 0 && w.rng.IntN(20) == 0 {
 		b := w.late[0]
 		w.late = w.late[1:]
-		if _, err := w.commit(b); err != nil {
+		if err := w.commit(b); err != nil {
 			w.note("late batch: %v", err)
 			w.calamity(err)
 		}

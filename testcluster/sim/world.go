@@ -155,24 +155,23 @@ func (w *World) newChain() fsm.Op {
 
 // apply commits operations as one entry of the present term.
 func (w *World) apply(ops ...fsm.Op) error {
-	_, err := w.commit(fsm.Batch{Now: w.now, Ops: ops})
-	return err
+	return w.commit(fsm.Batch{Now: w.now, Ops: ops})
 }
 
 // commit puts a batch into the log and feeds the checker.
-func (w *World) commit(b fsm.Batch) ([]fsm.Result, error) {
+func (w *World) commit(b fsm.Batch) error {
 	b.Wall = w.start.Add(w.elapsed())
 	data, err := fsm.EncodeBatch(b)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	w.index++
 	results, err := w.machine.Apply(w.index, w.term, data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := w.check.Entry(w.index, w.term, data); err != nil {
-		return nil, err
+		return err
 	}
 	for i, r := range results {
 		if !r.OK() {
@@ -180,7 +179,7 @@ func (w *World) commit(b fsm.Batch) ([]fsm.Result, error) {
 			w.Refusals[string(r.Code)]++
 		}
 	}
-	return results, nil
+	return nil
 }
 
 // step lives through one tick: the leader looks, the nodes work.
@@ -225,8 +224,7 @@ func (w *World) lead() error {
 		w.late = append(w.late, batch)
 		return nil
 	}
-	_, err := w.commit(batch)
-	return err
+	return w.commit(batch)
 }
 
 // sightings is what the leader commits about the nodes it cannot reach.

@@ -122,6 +122,7 @@ func (c *conn) take(b []byte, now time.Time) (int, error) {
 		return 0, io.EOF
 	case chunkRst:
 		return 0, opError("read", "tcp", c.local, c.remote, errReset)
+	case chunkData:
 	}
 	got := 0
 	for got < len(b) && len(c.in) > 0 && c.in[0].kind == chunkData && c.in[0].arrived(now) {

@@ -23,6 +23,8 @@ type member struct {
 	zone   string
 	expect int // servers that begin the cluster with it; 0 = it joins
 
+	external bool // its runner is the test's business, and so is its inventory
+
 	mu  sync.Mutex
 	run *process // the present or last one; nil before the first
 }
@@ -80,6 +82,7 @@ func (c *Cluster) config(m *member) agent.Config {
 	if c.opts.Config != nil {
 		c.opts.Config(m.number, &cfg)
 	}
+	m.external = cfg.Runner == agent.External
 	if c.audit != nil {
 		observe, users := c.audit.observer(m.name, m.view), cfg.Cluster.OnApply
 		cfg.Cluster.OnApply = func(index, term uint64, data []byte) {

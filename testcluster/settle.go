@@ -112,7 +112,7 @@ func (c *Cluster) unknown(v *fsm.View, leader int, m *member) string {
 	s, running := m.status()
 	switch {
 	case running && c.together(leader, m.number):
-		if n == nil || n.State != placement.NodeAlive || !n.Inventoried || n.Incarnation != s.Incarnation {
+		if n == nil || n.State != placement.NodeAlive || n.Incarnation != s.Incarnation || !n.Inventoried && !m.external {
 			return fmt.Sprintf("node %s runs and is not known as alive, with its inventory", m.name)
 		}
 	case n != nil && n.State != placement.NodeDead && n.State != placement.NodeLeft:

@@ -146,7 +146,7 @@ func TestTwoWriters(t *testing.T) {
 			}
 		}
 		for i, body := range bodies {
-			io.WriteString(pipes[i], body[4:]) //nolint:errcheck // the answer tells
+			io.WriteString(pipes[i], body[4:])
 			pipes[i].Close()
 			err := <-answers[i]
 			if i == 0 && err != nil || i == 1 && !is(err, api.StaleContent) {
@@ -185,7 +185,7 @@ func TestHolderDiesMidway(t *testing.T) {
 		w.net.Kill(dies.name)
 		dies.Kill()
 		<-dies.done
-		writer.Write(body[len(body)/2:]) //nolint:errcheck // it may be cut off
+		writer.Write(body[len(body)/2:])
 		writer.Close()
 		if err := <-failed; !is(err, api.TooFewHolders) || !strings.Contains(err.Error(), "node "+dies.name) {
 			t.Errorf("got %v, want %s naming node %s", err, api.TooFewHolders, dies.name)
@@ -324,7 +324,7 @@ func TestFinishesWrites(t *testing.T) {
 			conn.Close()
 			t.Error("it still takes connections")
 		}
-		io.WriteString(pipe, "more") //nolint:errcheck // the answer tells
+		io.WriteString(pipe, "more")
 		if err := <-answer; err != nil {
 			t.Error(err)
 		}

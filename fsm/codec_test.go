@@ -79,7 +79,7 @@ func TestEntriesAreReadStrictly(t *testing.T) {
 			}
 		})
 	}
-	for n := range len(good) {
+	for n := range good {
 		if _, err := DecodeBatch(good[:n]); !errors.Is(err, ErrFatal) {
 			t.Errorf("an entry cut after %d of %d bytes was read: %v", n, len(good), err)
 		}

@@ -263,7 +263,9 @@ func TestHTTP(t *testing.T) {
 		if got := conns.Load(); got != 1 {
 			t.Errorf("three requests took %d connections, want 1", got)
 		}
-		if _, err := (&http.Client{Transport: a.HTTPTransport(transport.KindPull)}).Get("http://" + b.AdvertiseAddr()); err == nil {
+		resp, err := (&http.Client{Transport: a.HTTPTransport(transport.KindPull)}).Get("http://" + b.AdvertiseAddr())
+		if err == nil {
+			resp.Body.Close()
 			t.Error("a kind without listener answered")
 		} else {
 			wantRefused(t, err, transport.CodeKindRefused)

@@ -72,10 +72,11 @@ func TestExternalRunnerLosesCopies(t *testing.T) {
 		begin := func(i int) {
 			ctx, cancel := context.WithCancel(t.Context())
 			done := make(chan struct{})
-			programs[i] = &program{api: c.Client(i), node: string(c.ID(i)), held: map[string]uint64{}}
+			p := &program{api: c.Client(i), node: string(c.ID(i)), held: map[string]uint64{}}
+			programs[i] = p
 			go func() {
 				defer close(done)
-				programs[i].run(ctx)
+				p.run(ctx)
 			}()
 			ends[i] = func() { cancel(); <-done }
 		}
@@ -94,6 +95,7 @@ func TestExternalRunnerLosesCopies(t *testing.T) {
 		c.Restart(2)
 		begin(2)
 		c.Settle()
+		ends[2]()
 		if held := len(programs[2].held); held != 3 {
 			t.Errorf("the program that had lost its copies has %d of 3 again", held)
 		}

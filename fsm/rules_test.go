@@ -35,6 +35,11 @@ func TestS1NoCopyFromNothing(t *testing.T) {
 	r.inventory("a")
 	r.wants("x", "a:ready b:ready+lost")
 	r.do(r.assign("x", "c"))
+
+	r.chain("empty", spec(2), "c")
+	r.report("c", true)
+	r.wants("empty", "")
+	r.refuses(placement.NoSource, r.assign("empty", "d"))
 }
 
 // S1: an unlisted copy is adopted while it is needed, discarded when it is

@@ -154,7 +154,7 @@ func (r *reign) sightings(view *fsm.View) []fsm.Op {
 			ops = append(ops, r.operation(string(state)+": "+evidence(seen), &fsm.Observe{Node: id, Incarnation: n.Incarnation, State: state}))
 			return len(ops) < fsm.BatchOpsMax
 		}
-		if mayLose(n, seen, steady) && copyDue(&later, n) {
+		if mayLose(n, view.Usage(id), seen, steady) && copyDue(&later, n) {
 			ops = append(ops, r.operation("out of reach for the repair delay", &fsm.Lose{Node: id, Incarnation: n.Incarnation}))
 		}
 		return len(ops) < fsm.BatchOpsMax
@@ -186,10 +186,10 @@ func (r *reign) gossiping() map[string]bool {
 
 // mayLose tells whether this leader has evidence of its own that a node's
 // copies are out of reach (rule S13), or that they stay unconfirmed (rule S2).
-func mayLose(n *placement.Node, seen record, steady time.Duration) bool {
+func mayLose(n *placement.Node, u placement.Usage, seen record, steady time.Duration) bool {
 	switch n.State {
 	case placement.NodeAlive:
-		return !n.Inventoried && steady >= failingMin
+		return u.Unconfirmed > 0 && steady >= failingMin
 	case placement.NodeLeft:
 		return true
 	default:

@@ -22,6 +22,7 @@ const (
 	proposeTimeout = 10 * time.Second
 	lookGap        = 5 * time.Millisecond // least time between two looks: a busy log wakes the leader all the time
 	tickEvery      = time.Second          // while a timer runs (rule S13)
+	slowTickEvery  = time.Minute          // while only tombstones wait
 )
 
 // reign is the time during which this node leads in one term, from the
@@ -227,7 +228,7 @@ func (r *reign) look(ctx context.Context, view *fsm.View) {
 	if r.planDue(view, now) {
 		r.plan(ctx, view)
 	}
-	if now = r.clock.read(); now.Sub(r.ticked) >= tickEvery && r.timerRuns(r.node.View()) {
+	if r.tickDue(r.node.View(), r.clock.read()) {
 		r.propose(ctx, fence{}, nil)
 	}
 }
@@ -246,18 +247,24 @@ func (r *reign) planDue(view *fsm.View, now placement.Time) bool {
 		now.Sub(r.plannedAt) >= view.Config.TickInterval
 }
 
-// timerRuns tells whether anything in the state waits on time, so that a
-// change of leader must not lose it. It is deliberately generous: chains cool,
-// back off and wait for deadlines, so any chain counts; a cluster without
-// chains, requests, tombstones, pauses and absent nodes stays silent.
-func (r *reign) timerRuns(view *fsm.View) bool {
-	if view.Chains.Len() > 0 || view.RequestCount() > 0 || view.TombstoneCount() > 0 ||
-		view.Freeze != nil || view.RepairPause != nil || len(view.Forced) > 0 {
+// tickDue tells whether cluster time must be committed now, so that a change of
+// leader cannot lose it: every second while a timer runs (rule S13), every
+// minute for tombstones, which live for days. A cluster in which nothing waits
+// on time stays silent.
+func (r *reign) tickDue(view *fsm.View, now placement.Time) bool {
+	age := now.Sub(r.ticked)
+	return age >= tickEvery && timerRuns(view, now) || age >= slowTickEvery && view.TombstoneCount() > 0
+}
+
+func timerRuns(view *fsm.View, now placement.Time) bool {
+	if now < view.TimersUntil() || view.RequestCount() > 0 || view.Freeze != nil && view.Freeze.Until != placement.Never ||
+		view.RepairPause != nil || len(view.Forced) > 0 {
 		return true
 	}
 	waits := false
-	view.Nodes.Ascend("", func(_ placement.NodeID, n *placement.Node) bool {
-		waits = n.State != placement.NodeAlive && n.State != placement.NodeLeft || n.DrainDeadline != placement.Never
+	view.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
+		waits = n.State != placement.NodeAlive && n.State != placement.NodeLeft || n.DrainDeadline != placement.Never ||
+			view.Usage(id).Unconfirmed > 0
 		return !waits
 	})
 	return waits

@@ -197,6 +197,10 @@ func (t *tx) putConfig(b *PutConfig) Result {
 	}
 	if c != t.config {
 		t.config = c
+		t.chains.Scan(func(_ placement.ChainID, c *placement.Chain) bool {
+			t.timers = max(t.timers, timersOf(c, &t.config)) // a cooldown may be longer now
+			return true
+		})
 		t.touchConfig()
 	}
 	return Result{}

@@ -48,11 +48,11 @@ func (v *View) Duties(node placement.NodeID) Duties {
 	}
 	d := Duties{
 		Lineage: v.Lineage, Incarnation: n.Incarnation, Revision: v.Revision, Index: v.Index,
-		WantInventory: !n.Inventoried,
 	}
+	u := v.Usage(node)
+	d.WantInventory = !n.Inventoried || n.State == placement.NodeAlive && u.Lost+u.Unconfirmed > 0
 	v.ChainsOn(node, func(c *placement.Chain, h *placement.Holder) bool {
 		d.Assignments = append(d.Assignments, v.duty(c, h))
-		d.WantInventory = d.WantInventory || h.Lost && n.State == placement.NodeAlive
 		return true
 	})
 	v.Strays(node, func(s Stray) bool {

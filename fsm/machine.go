@@ -52,6 +52,7 @@ type View struct {
 	tombstones *btree.Map[placement.ChainID, Tombstone]
 	requests   *btree.Map[string, request]
 	changesCut placement.Revision
+	timers     placement.Time
 	next       chan struct{}
 }
 
@@ -77,6 +78,11 @@ func (v *View) Decisions(before placement.Revision, visit func(*placement.Record
 	}
 	v.decisions.Descend(before-1, func(_ placement.Revision, r *placement.Record) bool { return visit(r) })
 }
+
+// TimersUntil returns a cluster time after which no chain waits on time: no
+// cooldown, deadline, backoff or quarantine is still running then. It is an upper
+// bound: a deadline counts although its move has ended early.
+func (v *View) TimersUntil() placement.Time { return v.timers }
 
 // Decided returns the revision of the newest record of the history, 0 if none.
 func (v *View) Decided() placement.Revision {

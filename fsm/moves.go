@@ -90,10 +90,14 @@ func (t *tx) stamp(c *placement.Chain, cause placement.Cause) {
 // ready is taken off; a ready one is kept. The cooldown stamp stays.
 func (t *tx) callOff(c *placement.Chain, m *placement.Move, name placement.ReasonName, detail string) {
 	t.record(c, end(placement.KindCallOff, c, m, name, detail), placement.Accepted)
-	if h := c.Holder(m.To); h != nil && h.Phase == placement.Pulling && h.Epoch == m.ToEpoch {
-		removeHolder(c, m.To)
-	}
+	to := m.To
+	h := c.Holder(to)
+	unready := h != nil && h.Phase == placement.Pulling && h.Epoch == m.ToEpoch
 	removeMove(c, m.ID)
+	if unready {
+		removeHolder(c, to)
+		t.copyMissing(c, to) // it may have been another move's victim, pulling newer content
+	}
 }
 
 // loseCopy marks the copy on node lost. A target that was still pulling is

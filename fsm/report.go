@@ -71,8 +71,6 @@ func (t *tx) reportItem(b *Report, item *ReportItem) {
 		return
 	case item.Phase == ReportReady && h.Phase == placement.Pulling && item.SHA256 == c.SHA256():
 		t.copyReady(c, node, item.SizeBytes)
-	case item.Phase == ReportReady && h.Phase == placement.Ready && item.SHA256 == c.SHA256() && h.Unconfirmed:
-		t.confirm(c, h, item.SizeBytes)
 	case item.Phase == ReportFailed && h.Phase == placement.Pulling:
 		t.pullFailed(c, node, item)
 	case item.Phase == ReportDropped && h.Phase == placement.Dropping,

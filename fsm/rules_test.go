@@ -306,6 +306,21 @@ func TestS3ContentWhileAMoveWaits(t *testing.T) {
 	r.wants("x", "a:dropping b:ready c:ready constraint(a→c dropping)")
 }
 
+// S3: a victim that pulls new content and is given up is no victim any more:
+// its move must go on as a repair, not end as done without an eviction.
+func TestS3VictimGivesUp(t *testing.T) {
+	r := newRig(t, "a", "b", "c", "d")
+	r.chain("x", spec(3), "a", "b", "c")
+	r.do(&SetEligibility{Node: "a", Eligibility: placement.Draining})
+	r.do(r.move(placement.CauseDrain, "x", "a", "d"))
+	r.do(r.stored("x", 1, "b", "c"))
+	r.wants("x", "a:pulling b:ready c:ready d:pulling drain(a→d pulling) repair(→a pulling)")
+	r.report("a", false, ReportItem{Chain: "x", Epoch: r.holder("x", "a").Epoch, Phase: ReportFailed})
+	r.wants("x", "b:ready c:ready d:pulling repair(→d pulling)")
+	r.ready("x", "d")
+	r.wants("x", "b:ready c:ready d:ready")
+}
+
 // S3: settled tells a node that superseded bytes may go: not before
 // write_copies live copies of the current content exist.
 func TestS3Settled(t *testing.T) {
@@ -1051,5 +1066,25 @@ func TestInventoryInParts(t *testing.T) {
 	r.do(part("c1", "", "c3"))
 	if v := r.m.View(); !v.Node("a").Inventoried || r.holder("c3", "a").Unconfirmed || r.is("c2").Holder("a") != nil {
 		t.Errorf("after the last part: inventoried %t, c3 %+v, c2 (epoch %d, not held) %+v", v.Node("a").Inventoried, r.holder("c3", "a"), gone.Epoch, r.is("c2").Holders)
+	}
+}
+
+// S2: after a new incarnation only the node's inventory confirms its copies.
+// Naive: a line of an ordinary report does, though the list that would show
+// what is missing never came.
+func TestOnlyInventoryConfirms(t *testing.T) {
+	r := newRig(t, "a")
+	r.chain("c", placement.Spec{Desired: 1}, "a")
+	r.start("a", "disk-a", "run-2")
+	r.report("a", false, ReportItem{Chain: "c", Epoch: r.holder("c", "a").Epoch, Phase: ReportReady})
+	if !r.holder("c", "a").Unconfirmed {
+		t.Error("the copy is confirmed without an inventory")
+	}
+	if d := r.m.View().Duties("a"); !d.WantInventory {
+		t.Error("the inventory is not asked for")
+	}
+	r.inventory("a")
+	if r.holder("c", "a").Unconfirmed {
+		t.Error("the copy is not confirmed by the inventory")
 	}
 }

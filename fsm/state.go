@@ -52,6 +52,7 @@ type state struct {
 	expiries  *btree.Map[string, string] // request keys by expiry
 	reqBytes  int64
 	openMoves placement.OpenMoves
+	timers    placement.Time // no chain waits on time later than this
 }
 
 func newState() *state {
@@ -76,7 +77,7 @@ func (s *state) freeze() *View {
 		View:      s.live(),
 		decisions: s.decisions.Copy(), changes: s.changes.Copy(), strays: s.strays.Copy(),
 		tombstones: s.tombstones.Copy(), requests: s.requests.Copy(),
-		changesCut: s.changesCut, next: make(chan struct{}),
+		changesCut: s.changesCut, timers: s.timers, next: make(chan struct{}),
 	}
 	v.Chains, v.Nodes, v.Usages, v.Held = s.chains.Copy(), s.nodes.Copy(), s.usages.Copy(), s.held.Copy()
 	return v
@@ -153,6 +154,9 @@ func (s *state) changed(c Change) {
 // account adds (sign +1) or takes away (−1) what a chain contributes to the
 // derived sums and the index of holders.
 func (s *state) account(c *placement.Chain, sign int) {
+	if sign > 0 {
+		s.timers = max(s.timers, timersOf(c, &s.config))
+	}
 	for i := range c.Holders {
 		h := &c.Holders[i]
 		key := placement.HeldKeyOf(h.Node, c.ID)
@@ -194,14 +198,38 @@ func Booked(m *placement.Move) bool {
 // holderUsage is what one holder adds to its node. Bytes are reserved while it
 // pulls and free only when it is gone (rule S10).
 func holderUsage(c *placement.Chain, h *placement.Holder) placement.Usage {
+	var u placement.Usage
 	switch h.Phase {
 	case placement.Pulling:
-		return placement.Usage{Pulling: 1, Weight: c.Spec.Weight, ReservedBytes: max(c.SizeBytes(), h.SizeBytes)}
+		u = placement.Usage{Pulling: 1, Weight: c.Spec.Weight, ReservedBytes: max(c.SizeBytes(), h.SizeBytes)}
 	case placement.Ready:
-		return placement.Usage{Ready: 1, Weight: c.Spec.Weight, UsedBytes: h.SizeBytes}
-	default:
-		return placement.Usage{Dropping: 1, UsedBytes: h.SizeBytes}
+		u = placement.Usage{Ready: 1, Weight: c.Spec.Weight, UsedBytes: h.SizeBytes}
+	case placement.Dropping:
+		u = placement.Usage{Dropping: 1, UsedBytes: h.SizeBytes}
 	}
+	if h.Unconfirmed {
+		u.Unconfirmed = 1
+	}
+	if h.Lost {
+		u.Lost = 1
+	}
+	return u
+}
+
+// timersOf returns until when something about a chain waits on cluster time:
+// cooldowns, deadlines, backoffs, quarantine.
+func timersOf(c *placement.Chain, cfg *placement.Config) placement.Time {
+	until := max(c.LastRebalance.Add(cfg.CooldownFor(&c.Spec)), c.LastConstraint.Add(cfg.ConstraintCooldown))
+	for i := range c.Moves {
+		until = max(until, c.Moves[i].Deadline)
+	}
+	for i := range c.Backoffs {
+		until = max(until, c.Backoffs[i].Until)
+	}
+	if c.Quarantine != nil {
+		until = max(until, c.Quarantine.Until)
+	}
+	return until
 }
 
 func (s *state) addUsage(node placement.NodeID, u placement.Usage, sign int) {

@@ -87,7 +87,7 @@ func (r *run) listed(held []Copy, err error, regular bool, now time.Time) {
 	if regular {
 		s.regular = now.Add(r.cfg.InventoryEvery)
 		clear(r.out.sent)
-		r.out.inventoryDue = r.out.inventoryDue || slices.ContainsFunc(held, r.stray)
+		r.out.inventoryDue = r.out.inventoryDue || r.duties.WantInventory || slices.ContainsFunc(held, r.stray)
 	}
 }
 

@@ -81,6 +81,9 @@ type Usage struct {
 	MovesIn       int   // open moves with a victim whose target it is
 	MovesOut      int   // open moves whose victim it is
 	RepairsIn     int   // open repairs whose target it is
+
+	Unconfirmed int // copies that wait for the node's inventory (rule S2)
+	Lost        int // copies that are marked lost (rule S1)
 }
 
 // Add returns the sum of two usages.
@@ -89,6 +92,7 @@ func (u Usage) Add(v Usage) Usage {
 		Pulling: u.Pulling + v.Pulling, Ready: u.Ready + v.Ready, Dropping: u.Dropping + v.Dropping,
 		Weight: u.Weight + v.Weight, UsedBytes: u.UsedBytes + v.UsedBytes, ReservedBytes: u.ReservedBytes + v.ReservedBytes,
 		MovesIn: u.MovesIn + v.MovesIn, MovesOut: u.MovesOut + v.MovesOut, RepairsIn: u.RepairsIn + v.RepairsIn,
+		Unconfirmed: u.Unconfirmed + v.Unconfirmed, Lost: u.Lost + v.Lost,
 	}
 }
 
@@ -98,6 +102,7 @@ func (u Usage) Neg() Usage {
 		Pulling: -u.Pulling, Ready: -u.Ready, Dropping: -u.Dropping,
 		Weight: -u.Weight, UsedBytes: -u.UsedBytes, ReservedBytes: -u.ReservedBytes,
 		MovesIn: -u.MovesIn, MovesOut: -u.MovesOut, RepairsIn: -u.RepairsIn,
+		Unconfirmed: -u.Unconfirmed, Lost: -u.Lost,
 	}
 }
 

@@ -126,6 +126,12 @@ func Accounting(v *fsm.View) error {
 			case placement.Dropping:
 				u.Dropping, u.UsedBytes = u.Dropping+1, u.UsedBytes+h.SizeBytes
 			}
+			if h.Unconfirmed {
+				u.Unconfirmed++
+			}
+			if h.Lost {
+				u.Lost++
+			}
 			want[h.Node] = u
 		}
 		for _, m := range c.Moves {

@@ -1,6 +1,7 @@
 package invariant
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
@@ -54,6 +55,23 @@ func (k *Checker) Entry(index, term uint64, data []byte) error {
 			return fmt.Errorf("entry %d, operation %d: %w", index, i, err)
 		}
 	}
+	return nil
+}
+
+// Restored tells the checker that the state was replaced by that of a snapshot
+// rewritten for a restore (rule S5): moves and remembered answers are gone, and
+// every cooldown begins anew.
+func (k *Checker) Restored(snapshot []byte) error {
+	if err := k.shadow.Restore(bytes.NewReader(snapshot)); err != nil {
+		return err
+	}
+	v := k.shadow.View()
+	k.opened, k.first = map[placement.MoveID]placement.Decision{}, map[string]fsm.Result{}
+	k.stamps = map[placement.ChainID]placement.Time{}
+	v.Chains.Ascend("", func(id placement.ChainID, _ *placement.Chain) bool {
+		k.stamps[id] = v.Now
+		return true
+	})
 	return nil
 }
 

@@ -4,12 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/placement"
+	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
 )
 
 // chance is one in n, and counts the fault when it strikes.
@@ -49,6 +51,39 @@ func (w *World) inject() {
 	if w.rng.IntN(80) == 0 {
 		w.put()
 	}
+	if err := w.turnBack(); err != nil {
+		w.calamity(err)
+	}
+	if w.rng.IntN(400) == 0 {
+		w.whim()
+	}
+}
+
+// whim lets a scorer that talks nonsense decide for a while.
+func (w *World) whim() {
+	w.scorer = scorer.New()
+	if w.chance("scorer of chance", 2) {
+		w.scorer = noise{w}
+	}
+}
+
+// noise is a scorer whose opinions are chance, and sometimes no numbers.
+type noise struct{ w *World }
+
+// Score implements scheduler.PlacementScorer.
+func (n noise) Score(placement.ChainID, placement.NodeID) (float64, bool) {
+	r := n.w.rng
+	odd := []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 2, 1e308}
+	if r.IntN(10) == 0 {
+		return odd[r.IntN(len(odd))], true
+	}
+	return r.Float64(), r.IntN(10) != 0
+}
+
+// BestAlternative implements scheduler.PlacementScorer.
+func (n noise) BestAlternative(chain placement.ChainID, _ []placement.NodeID) (placement.NodeID, float64, bool) {
+	score, ok := n.Score(chain, "")
+	return n.w.nodes[n.w.rng.IntN(len(n.w.nodes))].id, score, ok
 }
 
 // stale lets batches of the past, perhaps of a deposed leader, reach the log.
@@ -94,53 +129,6 @@ func (w *World) mayWipe(n *node) bool {
 	return true
 }
 
-// command is something an operator does.
-func (w *World) command() {
-	v := w.machine.View()
-	n := w.nodes[w.rng.IntN(len(w.nodes))].id
-	var chains []placement.ChainID
-	v.Chains.Ascend("", func(id placement.ChainID, _ *placement.Chain) bool {
-		chains = append(chains, id)
-		return true
-	})
-	op := fsm.Op{Actor: "operator", Reason: "because"}
-	switch w.rng.IntN(9) {
-	case 0:
-		op = w.newChain()
-	case 1:
-		if len(chains) > 2 {
-			op.Body = &fsm.DeleteChain{Chain: chains[w.rng.IntN(len(chains))]}
-		}
-	case 2:
-		op.Body = &fsm.SetWeight{Node: n, Weight: placement.Score(w.rng.IntN(11)) * placement.ScoreOne / 10}
-	case 3:
-		list := []placement.Eligibility{placement.Cordoned, placement.Draining, placement.Eligible, placement.Eligible}
-		op.Body = &fsm.SetEligibility{Node: n, Eligibility: list[w.rng.IntN(len(list))]}
-	case 4:
-		op.Body = &fsm.SetFreeze{For: time.Duration(1+w.rng.IntN(60)) * time.Second}
-	case 5:
-		op.Body = &fsm.ResumeRepair{}
-	case 6, 7:
-		if len(chains) > 0 {
-			op.Body = &fsm.Force{Chain: chains[w.rng.IntN(len(chains))], To: n}
-		}
-	case 8:
-		if len(chains) > 0 {
-			c := v.Chain(chains[w.rng.IntN(len(chains))])
-			spec := c.Spec
-			spec.Desired, spec.MinReady = 1+w.rng.IntN(4), 0
-			op.Body = fsm.NewPutChain(c.ID, spec)
-		}
-	}
-	if op.Body == nil {
-		return
-	}
-	w.note("operator %T %+v", op.Body, op.Body)
-	if err := w.apply(op); err != nil {
-		w.calamity(err)
-	}
-}
-
 // put writes new content to a chain as a receiving node does: to the disks of
 // write_copies holders first, then into the log. The commit may be lost.
 func (w *World) put() {
@@ -184,7 +172,7 @@ func (w *World) put() {
 
 // heal ends all faults and gives every node its full share again.
 func (w *World) heal() {
-	w.calm, w.late = true, nil
+	w.calm, w.late, w.saved, w.scorer = true, nil, nil, scorer.New()
 	w.note("heal")
 	for _, n := range w.nodes {
 		n.cut = false

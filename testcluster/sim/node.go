@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ import (
 type node struct {
 	w           *World
 	id          placement.NodeID
+	zone        string
 	instance    int
 	process     int
 	up          bool
@@ -41,7 +43,11 @@ type letter struct {
 }
 
 func newNode(w *World, i int) *node {
-	return &node{w: w, id: placement.NodeID(fmt.Sprintf("n%d", i+1))}
+	n := &node{w: w, id: placement.NodeID(fmt.Sprintf("n%d", i+1))}
+	if w.zones > 0 {
+		n.zone = fmt.Sprintf("z%d", i%w.zones+1)
+	}
+	return n
 }
 
 // start boots the process on the disk that is there.
@@ -137,7 +143,7 @@ func (n *node) announce() error {
 	}
 	return n.w.apply(fsm.Op{Actor: string(n.id), Reason: "start", Body: &fsm.Announce{
 		Node: n.id, Instance: n.instanceName(), Process: n.name(),
-		Role: placement.RoleServer, FeatureLevel: 1, CapacityBytes: 1 << 20,
+		Role: placement.RoleServer, FeatureLevel: 1, CapacityBytes: 1 << 20, Zone: n.zone,
 	}})
 }
 
@@ -236,17 +242,18 @@ func (n *node) store(c holder.Copy) {
 	n.disk = append(n.disk, c)
 }
 
-// send posts a report. The post loses, delays and repeats.
+// send posts a report. The post loses, delays and repeats. A long inventory
+// goes in parts.
 func (n *node) send(d holder.Duties, inventory bool, items []holder.ReportItem) {
 	w := n.w
-	body := &fsm.Report{Node: n.id, Lineage: d.Lineage, Incarnation: d.Incarnation, Inventory: inventory, Revision: d.Revision}
+	body := fsm.Report{Node: n.id, Lineage: d.Lineage, Incarnation: d.Incarnation, Inventory: inventory, Revision: d.Revision}
 	for _, x := range items {
 		body.Items = append(body.Items, fsm.ReportItem{
 			Chain: x.Chain, Epoch: x.Epoch, Phase: fsm.ReportPhase(x.Phase), SHA256: x.SHA256, SizeBytes: x.SizeBytes,
 			BytesDone: x.BytesDone, BytesTotal: x.BytesTotal, Error: x.Error,
 		})
 	}
-	l := letter{w.now, fsm.Op{Actor: string(n.id), Reason: "report", Body: body}}
+	at, again := w.now, placement.Never
 	if !w.calm {
 		switch {
 		case w.chance("report lost", 15):
@@ -255,12 +262,35 @@ func (n *node) send(d holder.Duties, inventory bool, items []holder.ReportItem) 
 			}
 			return
 		case w.chance("report late", 10):
-			l.at = l.at.Add(time.Duration(w.rng.IntN(20)) * time.Second)
+			at = at.Add(time.Duration(w.rng.IntN(20)) * time.Second)
 		case w.chance("report repeated", 10):
-			n.mail = append(n.mail, letter{l.at.Add(time.Duration(w.rng.IntN(30)) * time.Second), l.op})
+			again = at.Add(time.Duration(w.rng.IntN(30)) * time.Second)
 		}
 	}
-	n.mail = append(n.mail, l)
+	for _, part := range n.parts(body) {
+		l := letter{at, fsm.Op{Actor: string(n.id), Reason: "report", Body: part}}
+		n.mail = append(n.mail, l)
+		if l.at = again; again != placement.Never {
+			n.mail = append(n.mail, l)
+		}
+	}
+}
+
+// parts cuts an inventory in two, by chance, between two chains.
+func (n *node) parts(body fsm.Report) []*fsm.Report {
+	if !body.Inventory || len(body.Items) < 2 || !n.w.chance("inventory in parts", 3) {
+		return []*fsm.Report{&body}
+	}
+	slices.SortStableFunc(body.Items, func(a, b fsm.ReportItem) int { return cmp.Compare(a.Chain, b.Chain) })
+	first, last := body, body
+	first.Until = body.Items[n.w.rng.IntN(len(body.Items))].Chain
+	last.After = first.Until
+	i := slices.IndexFunc(body.Items, func(x fsm.ReportItem) bool { return x.Chain > first.Until })
+	if i < 0 {
+		i = len(body.Items)
+	}
+	first.Items, last.Items = body.Items[:i], body.Items[i:]
+	return []*fsm.Report{&first, &last}
 }
 
 // deliver hands over the letters whose time has come, in the order of posting.

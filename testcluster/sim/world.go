@@ -36,11 +36,18 @@ type World struct {
 	cursor  scheduler.Cursor
 	scorer  scheduler.PlacementScorer
 	nodes   []*node
+	zones   int         // 0 = none
 	late    []fsm.Batch // batches that reach the log later than they were made
 	calm    bool
-	made    int // chains ever created
-	writes  int // contents ever written
-	broken  error
+	made    int    // chains ever created
+	writes  int    // contents ever written
+	keys    int    // keys ever given to a command
+	saved   []byte // a snapshot that may be restored
+	// lineages counts the restores; turned holds the contents that the last one
+	// brought back, whose bytes may have been superseded everywhere.
+	lineages int
+	turned   map[placement.ChainID]placement.Revision
+	broken   error
 
 	// Faults counts what was injected, by kind.
 	Faults map[string]int
@@ -71,6 +78,7 @@ func New(o Options) *World {
 	if w.Calm == 0 {
 		w.Calm = 4 * time.Hour
 	}
+	w.zones = w.rng.IntN(4)
 	for i := range w.Nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
@@ -146,11 +154,26 @@ func (w *World) found() error {
 
 func (w *World) newChain() fsm.Op {
 	w.made++
+	return fsm.Op{Actor: "sim", Reason: "create", Body: fsm.NewPutChain(placement.ChainID(fmt.Sprintf("c%03d", w.made)), w.spec())}
+}
+
+// spec is what somebody wants of a chain.
+func (w *World) spec() placement.Spec {
 	spec := placement.Spec{Desired: 1 + w.rng.IntN(4), SizeBytes: int64(w.rng.IntN(1000))}
 	if w.rng.IntN(4) == 0 {
 		spec.MinReady = 1 + w.rng.IntN(spec.Desired)
 	}
-	return fsm.Op{Actor: "sim", Reason: "create", Body: fsm.NewPutChain(placement.ChainID(fmt.Sprintf("c%03d", w.made)), spec)}
+	if w.rng.IntN(4) == 0 {
+		cooldown, delay := time.Duration(w.rng.IntN(300))*time.Second, time.Duration(w.rng.IntN(30))*time.Second
+		spec.Cooldown, spec.RepairDelay = &cooldown, &delay
+	}
+	if w.rng.IntN(8) == 0 {
+		spec.Policy = []placement.Policy{placement.PolicyLazy, placement.PolicyPinned}[w.rng.IntN(2)]
+	}
+	if w.rng.IntN(8) == 0 {
+		spec.Prefer = []string{"zone=z1"}
+	}
+	return spec
 }
 
 // apply commits operations as one entry of the present term.
@@ -289,7 +312,7 @@ func (w *World) examine() error {
 func (w *World) contentKept(v *fsm.View) error {
 	var err error
 	v.Chains.Ascend("", func(id placement.ChainID, c *placement.Chain) bool {
-		if c.Content == nil {
+		if c.Content == nil || w.turned[id] == c.Content.Version {
 			return true
 		}
 		for _, n := range w.nodes {

@@ -207,6 +207,9 @@ func (c Config) Validate() error {
 	if c.CapacityBytes < 0 {
 		return fmt.Errorf("capacity: %d is negative", c.CapacityBytes)
 	}
+	if _, err := placement.ParseNodeID(c.Zone); c.Zone != "" && err != nil {
+		return fmt.Errorf("zone: %q is not a name: give 1 to %d of A-Z a-z 0-9 . _ -, the first a letter or digit", c.Zone, placement.NodeIDMax)
+	}
 	if c.MaxPulls < 1 {
 		return fmt.Errorf("max-pulls: %d; give 1 or more", c.MaxPulls)
 	}

@@ -31,6 +31,30 @@ func reopen(t *testing.T, d *Dir) *Dir {
 	return open(t, d.Path())
 }
 
+// InUse must tell a directory that is open from one that is not, and leave
+// both as they are: ask before, while and after it is open.
+func TestInUse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "n1")
+	ask := func(want bool) {
+		t.Helper()
+		if used, err := InUse(path); err != nil || used != want {
+			t.Errorf("got %t, %v; want %t", used, err, want)
+		}
+	}
+	ask(false)
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("asking made the directory: %v", err)
+	}
+	d := open(t, path)
+	ask(true)
+	ask(true)
+	d = reopen(t, d) // asking has not kept the lock
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ask(false)
+}
+
 // content is every file below path, to show that a refusal changes nothing.
 func content(t *testing.T, path string) map[string]string {
 	t.Helper()

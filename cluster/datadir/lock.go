@@ -6,8 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 )
+
+// InUse tells whether a process, this one included, has the directory at path
+// open. It changes nothing; a directory that is not there is not in use.
+func InUse(path string) (bool, error) {
+	lock, err := os.Open(filepath.Join(path, lockFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("open the lock of data directory %s: %w", path, err)
+	}
+	defer lock.Close() // and with it goes the lock
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at the lock of data directory %s: %w", path, err)
+	}
+	return false, nil
+}
 
 // lockDir takes the directory for this process. The lock goes with the
 // process, however it dies.

@@ -96,6 +96,9 @@ func (p *program) agentConfig(v *agentFlags) (agent.Config, error) {
 
 // fill reads the flags that are more than words.
 func (v *agentFlags) fill(cfg *agent.Config) error {
+	if v.maxPulls < 1 {
+		return usage("--max-pulls: %d; give 1 or more", v.maxPulls)
+	}
 	labels, err := parseLabels(v.labels)
 	if err == nil {
 		cfg.Cluster.Labels, err = placement.LabelsOf(labels)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
 )
 
 // Limits and times of dev.
@@ -132,11 +134,40 @@ func (d *dev) openDir() (remove func(), err error) {
 	if d.dir, err = os.MkdirTemp("", "holdfast-dev-"); err != nil {
 		return nil, fmt.Errorf("making a temporary directory: %w", err)
 	}
-	return func() {
-		if err := os.RemoveAll(d.dir); err != nil {
-			fmt.Fprintf(d.p.stderr, "holdfast: the temporary directory is still there: %v\n", err)
+	return d.remove, nil
+}
+
+// remove removes the temporary directory, unless a node that somebody else
+// started still uses it.
+func (d *dev) remove() {
+	users, err := d.users()
+	if len(users) > 0 {
+		fmt.Fprintf(d.p.stderr, "holdfast: the temporary directory stays, for %s still runs and was not started by dev: stop it, then: rm -r %s\n",
+			strings.Join(users, ", "), shellWord(d.dir))
+		return
+	}
+	if err == nil {
+		err = os.RemoveAll(d.dir)
+	}
+	if err != nil {
+		fmt.Fprintf(d.p.stderr, "holdfast: the temporary directory %s is still there: %v\n", d.dir, err)
+	}
+}
+
+// users lists the nodes whose data a process has open. It is asked when all
+// children have ended.
+func (d *dev) users() ([]string, error) {
+	var users []string
+	for i := 1; i <= d.nodes; i++ {
+		used, err := datadir.InUse(d.dataDir(i))
+		if err != nil {
+			return users, err
 		}
-	}, nil
+		if used {
+			users = append(users, fmt.Sprintf("node n%d (http://%s)", i, d.httpAddr(i)))
+		}
+	}
+	return users, nil
 }
 
 // expect is how many nodes begin the cluster: the largest of 1, 3 and 5 that
@@ -156,13 +187,14 @@ func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(
 func (d *dev) nodeAddr(i int) string { return local(d.basePort + 2*(i-1)) }
 func (d *dev) httpAddr(i int) string { return local(d.basePort + 2*(i-1) + 1) }
 func (d *dev) nodeDir(i int) string  { return filepath.Join(d.dir, fmt.Sprintf("n%d", i)) }
+func (d *dev) dataDir(i int) string  { return filepath.Join(d.nodeDir(i), "data") }
 func (d *dev) logFile(i int) string  { return filepath.Join(d.nodeDir(i), "agent.log") }
 
 // agentArgs is the command line of node i. Those that begin the cluster name
 // each other, the others join them.
 func (d *dev) agentArgs(i int) []string {
 	args := []string{
-		"agent", "--node-id", fmt.Sprintf("n%d", i), "--data-dir", filepath.Join(d.nodeDir(i), "data"),
+		"agent", "--node-id", fmt.Sprintf("n%d", i), "--data-dir", d.dataDir(i),
 		"--listen", d.nodeAddr(i), "--http", d.httpAddr(i), "--profile", "local",
 	}
 	expect := d.expect()

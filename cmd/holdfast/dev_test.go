@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"net"
 	"os"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
 )
 
 // The nodes that begin the cluster are the largest of 1, 3 and 5; they name
@@ -109,5 +112,39 @@ func TestUnits(t *testing.T) {
 		if got := formatBytes(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
+	}
+}
+
+// The temporary directory stays while a process that is not dev's has a node's
+// data open, which is said with the node and the path; once nobody has it, it
+// is removed. This test is that process.
+func TestDevKeepsWhatIsUsed(t *testing.T) {
+	var said bytes.Buffer
+	d := &dev{p: &program{stderr: &said}, nodes: 2, basePort: 7400}
+	remove, err := d.openDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(d.dir)
+	used, err := datadir.Open(d.dataDir(2), datadir.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove()
+	if _, err := os.Stat(filepath.Join(d.dataDir(2), "instance")); err != nil {
+		t.Errorf("the data of a running node is gone: %v", err)
+	}
+	for _, want := range []string{"node n2 (http://127.0.0.1:7403)", "rm -r " + d.dir} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("said %q; want %q in it", said.String(), want)
+		}
+	}
+	if err := used.Close(); err != nil {
+		t.Fatal(err)
+	}
+	said.Reset()
+	remove()
+	if _, err := os.Stat(d.dir); !os.IsNotExist(err) || said.Len() > 0 {
+		t.Errorf("not removed: %v, %q", err, said.String())
 	}
 }

@@ -195,6 +195,11 @@ func TestUsage(t *testing.T) {
 		{append(node, "--disk-reserve", "-1"), "--disk-reserve: "},
 		{append(node, "--gossip-key", "???"), "--gossip-key: it is not base64"},
 		{append(node, "--gossip-key", "AAAA"), "--gossip-key: 3 bytes"},
+		{append(node, "--max-pulls", "0"), "--max-pulls: 0; give 1 or more"},
+		{append(node, "--zone", "a b"), `--zone: "a b" is not a name`},
+		{append(node, "--bootstrap-expect", "two"), `--bootstrap-expect: "two" is not a whole number` + "\n"},
+		{[]string{"completion", "zz"}, `"zz" is no command of "holdfast completion"`},
+		{[]string{"completion", "bash", "zz"}, `"zz" is one argument too many`},
 		{append(node, "--bootstrap-expect", "2"), "--bootstrap-expect: 2"},
 		{append(node, "--join", "x"), `--join: "x"`},
 		{append(node, "--profile", "fast"), "--profile: "},
@@ -266,7 +271,7 @@ func TestSettings(t *testing.T) {
 		"zone: a\nzone: b":           "zone",
 		"- a":                        "not a mapping",
 		"zone: [a, b]":               "one value is wanted",
-		"bootstrap-expect: many":     "bootstrap-expect: ",
+		"bootstrap-expect: many":     `bootstrap-expect: "many" is not a whole number`,
 		"zone: null":                 "a value is missing",
 		"join: [[a]]\nzone: {a: {}}": "", // whichever comes first
 	} {
@@ -276,7 +281,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%q: got %v, want %q in it", text, err, want)
 		}
 	}
-	if _, err := settle([]string{"HOLDFAST_MAX_PULLS=x"}); err == nil || !strings.Contains(err.Error(), "HOLDFAST_MAX_PULLS") {
+	if _, err := settle([]string{"HOLDFAST_MAX_PULLS=x"}); err == nil || !strings.Contains(err.Error(), `HOLDFAST_MAX_PULLS: "x" is not a whole number`) {
 		t.Errorf("got %v, want the variable's name", err)
 	}
 }

@@ -25,6 +25,9 @@ Try it: "holdfast dev" starts a cluster of three on this machine and says what t
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		if value := badValue(err); value != nil {
+			return usage("--%s: %w", value.GetFlag().Name, inWords(err))
+		}
 		return usage("%w; %q lists the flags", err, cmd.CommandPath()+" --help")
 	})
 	root.AddCommand(
@@ -76,8 +79,10 @@ func addCompletion(root *cobra.Command) {
 			c.Example = "  holdfast help chain explain"
 		case "completion":
 			c.Example = "  source <(holdfast completion bash)"
+			c.Args, c.RunE = unknownCommand, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 			for _, shell := range c.Commands() {
 				shell.Example = "  holdfast completion " + shell.Name()
+				shell.Args = takes()
 			}
 		}
 	}

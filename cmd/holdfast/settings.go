@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -32,13 +33,13 @@ func (p *program) settle(flags *pflag.FlagSet) error {
 		}
 		if value, ok := p.env(variable(f.Name)); ok {
 			if err := flags.Set(f.Name, value); err != nil {
-				firstErr = usage("%s: %w", variable(f.Name), err)
+				firstErr = usage("%s: %w", variable(f.Name), inWords(err))
 			}
 			return
 		}
 		if values, ok := file.values[f.Name]; ok {
 			if err := setFlag(flags, f, values); err != nil {
-				firstErr = usage("%s: %s: %w", file.path, f.Name, err)
+				firstErr = usage("%s: %s: %w", file.path, f.Name, inWords(err))
 			}
 		}
 	})
@@ -48,6 +49,29 @@ func (p *program) settle(flags *pflag.FlagSet) error {
 // variable is the environment variable of a flag.
 func variable(flag string) string {
 	return "HOLDFAST_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// badValue returns the error of a value that its flag does not take, or nil.
+func badValue(err error) *pflag.InvalidValueError {
+	bad, _ := errors.AsType[*pflag.InvalidValueError](err)
+	return bad
+}
+
+// inWords says what is wrong with a flag's value without the words of the
+// parser; who names the flag or the variable is the caller.
+func inWords(err error) error {
+	bad := badValue(err)
+	if bad == nil {
+		return err
+	}
+	wanted, ok := map[string]string{
+		"int": "a whole number", "int64": "a whole number", "uint64": "a whole number from 0", "float64": "a number",
+		"bool": "true or false", "duration": "a duration such as 30s",
+	}[bad.GetFlag().Value.Type()]
+	if !ok {
+		return fmt.Errorf("%q: %w", bad.GetValue(), bad.Unwrap())
+	}
+	return fmt.Errorf("%q is not %s", bad.GetValue(), wanted)
 }
 
 // setFlag sets a flag to the values of a file: one, unless it is a list.

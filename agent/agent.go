@@ -102,6 +102,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	r, err := a.assemble()
+	if err == nil {
+		err = r.node.Check() // before the API says that anything runs
+	}
 	if err != nil {
 		ln.Close()
 		return err

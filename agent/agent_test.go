@@ -12,9 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/api/client"
 	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/scheduler"
 	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
 )
@@ -121,6 +124,120 @@ func TestTooFewHolders(t *testing.T) {
 		w.until("nothing of it stays on "+stays.name, func() bool { return len(w.staged(stays)) == 0 })
 		if c, err := w.client(stays.name).Chain(t.Context(), "web"); err != nil || c.Content != nil {
 			t.Errorf("got %+v, %v; want no content", c, err)
+		}
+	})
+}
+
+// A holder that hangs does not fail a PUT that others can take: the state calls
+// it alive, but nothing passes between it and the node that is asked, which
+// would take it next after itself. It leaves no trace in the answer.
+func TestFrozenHolder(t *testing.T) {
+	for _, size := range []int{0, 7, 3 * chunkBytes} {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.startAll()
+			w.chain("web", 3)
+			asked, frozen := w.leader(), w.agents["n1"]
+			if asked == frozen {
+				frozen = w.agents["n2"]
+			}
+			w.net.Cut(asked.name, frozen.name)
+			began := time.Now()
+			put, err := w.client(asked.name).PutContent(t.Context(), "web", bytes.NewReader(text(size)), int64(size))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took > 2*acceptPatience {
+				t.Errorf("%d bytes took %v, want about %v", size, took, acceptPatience)
+			}
+			if len(put.Holders) != 2 || slices.Contains(put.Holders, frozen.name) {
+				t.Errorf("%d bytes went to %v, want two nodes without %s", size, put.Holders, frozen.name)
+			}
+			w.net.Heal()
+			w.healthy("web")
+			if got, err := w.get(frozen.name, "web"); err != nil || !bytes.Equal(got, text(size)) {
+				t.Errorf("got %d bytes of %d, %v", len(got), size, err)
+			}
+		})
+	}
+}
+
+// A holder that hangs has not accepted, however long it is waited for: of two
+// holders, one stops answering on a connection that was used before. The PUT
+// is refused at its deadline and names it.
+func TestFrozenHolderCounts(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		frozen, asked := w.twoHolders("web")
+		c := w.client(asked.name)
+		if _, err := c.PutContent(t.Context(), "web", strings.NewReader("old"), 3); err != nil {
+			t.Fatal(err)
+		}
+		w.net.Cut(asked.name, frozen.name)
+		began := time.Now()
+		_, err := c.PutContent(t.Context(), "web", strings.NewReader("new"), 3, client.Within(3*time.Second))
+		if want := "node " + frozen.name + " "; !is(err, api.TooFewHolders) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s and %q", err, api.TooFewHolders, want)
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("it gave up after %v, wanted about 3s (and retries of the client)", took)
+		}
+		w.net.Heal()
+		if got, err := w.get(frozen.name, "web"); err != nil || string(got) != "old" {
+			t.Errorf("got %q, %v; want old", got, err)
+		}
+	})
+}
+
+// A node that turns out to be unreachable while it is asked does not count any
+// more: of two holders, one hangs and is then cut off from everybody, and when
+// it comes back, it is asked anew and the PUT succeeds.
+func TestHolderReturns(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		gone, stays := w.twoHolders("web")
+		third := w.otherThan(gone, stays)
+		w.net.Partition([]string{gone.name}, []string{stays.name, third.name, "browser"})
+		failed := make(chan error, 1)
+		go func() {
+			_, err := w.client(stays.name).PutContent(t.Context(), "web", strings.NewReader("new"), 3, client.Within(time.Minute))
+			failed <- err
+		}()
+		w.until("it is not alive", func() bool {
+			n := stays.Node().View().Node(placement.NodeID(gone.name))
+			return n != nil && n.State != placement.NodeAlive
+		})
+		select {
+		case err := <-failed:
+			t.Fatalf("it ended with %v before there were two", err)
+		default:
+		}
+		w.net.Heal()
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The retry of a PUT is answered as the first time, also about the disks that
+// have the bytes: it is sent through each node, which stores them on its own
+// disk first.
+func TestPutAnswersOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		w.chain("web", 3)
+		var first *api.ContentPut
+		for _, name := range []string{"n3", "n1", "n2"} {
+			put, err := w.client(name).PutContent(t.Context(), "web", strings.NewReader("one"), 3, client.Key("k"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = put
+				w.healthy("web") // by now all three have it
+			}
+			if diff := cmp.Diff(first, put); diff != "" || len(put.Holders) != 2 {
+				t.Errorf("through %s, other than the first time or not two holders %v: %s", name, put.Holders, diff)
+			}
 		}
 	})
 }

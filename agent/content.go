@@ -65,16 +65,17 @@ func (c *content) Put(ctx context.Context, w server.ContentWrite, body io.Reader
 	p := newPut(ctx, c, w, placement.Revision(now.Version))
 	defer p.end()
 	if err := p.recruit(); err != nil {
+		p.discard(p.uploads...)
 		return api.ContentPut{}, err
 	}
 	sum, err := p.stream(body)
 	if err != nil {
-		p.abandon()
+		p.discard(p.uploads...)
 		return api.ContentPut{}, err
 	}
 	answer, err := commit(ctx, calls, w, p.commitment(sum))
 	if isFinal(err) {
-		p.abandon()
+		p.discard(p.uploads...)
 	}
 	return answer, err
 }

@@ -1,20 +1,18 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"net/http/httptrace"
 	"sync"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/api/server"
-	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/holder/filestore"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -23,9 +21,10 @@ import (
 // Sizes and times of an upload.
 const (
 	chunkBytes      = 256 << 10
-	chunksAhead     = 4                     // how far a disk may lag behind the fastest
-	holderRetry     = 50 * time.Millisecond // before a node that refused is asked again
-	stallPatience   = 30 * time.Second      // for a disk to take a chunk, or to sync all of them
+	chunksAhead     = 4                      // how far a disk may lag behind the fastest
+	holderRetry     = 50 * time.Millisecond  // before a node that refused is asked again
+	acceptPatience  = 300 * time.Millisecond // before another node is asked beside one that has not answered
+	stallPatience   = 30 * time.Second       // for a disk to take a chunk, or to sync all of them
 	abandonPatience = 5 * time.Second
 )
 
@@ -39,6 +38,8 @@ type put struct {
 	deadline time.Time // for finding enough holders
 	running  sync.WaitGroup
 	uploads  []*upload
+	unwanted []*upload                      // what these stored, if anything, will not be committed
+	changed  chan struct{}                  // holds a token when an upload was accepted or ended
 	notUntil map[placement.NodeID]time.Time // nodes that refused
 	refusal  error                          // the last
 }
@@ -48,132 +49,68 @@ type upload struct {
 	node    placement.NodeID
 	address string
 	epoch   placement.Epoch
+	began   time.Time
+	cancel  context.CancelFunc
 	chunks  chan []byte
-	begun   chan struct{} // closed at the first read: the node has accepted
+	begun   chan struct{} // closed when the node has accepted
 	done    chan struct{} // closed when stored and err are set
 	stored  filestore.Stored
 	err     error
 }
 
 func newPut(ctx context.Context, c *content, w server.ContentWrite, base placement.Revision) *put {
-	p := &put{content: c, write: w, base: base, deadline: time.Now().Add(w.Timeout), notUntil: map[placement.NodeID]time.Time{}}
+	p := &put{
+		content: c, write: w, base: base, deadline: time.Now().Add(w.Timeout),
+		changed: make(chan struct{}, 1), notUntil: map[placement.NodeID]time.Time{},
+	}
 	p.ctx, p.cancel = context.WithCancel(ctx)
 	return p
 }
 
-// end stops what runs, and waits for it.
-func (p *put) end() {
-	p.cancel()
-	p.running.Wait()
-}
-
-// recruit begins uploads until as many nodes as must have the bytes have
-// accepted them. A new chain gets its holders meanwhile.
-func (p *put) recruit() error {
-	for {
-		view := p.node.View()
-		c := view.Chain(p.write.Chain)
-		if c == nil {
-			return api.NewProblem(api.UnknownChain, "chain %s does not exist", p.write.Chain)
-		}
-		want := view.Config.WriteCopiesFor(&c.Spec)
-		more := p.candidates(view, c)
-		more = more[:min(len(more), want-len(p.uploads))]
-		for _, h := range more {
-			p.begin(h)
-		}
-		if err := p.accepted(); err != nil {
-			return err
-		}
-		switch {
-		case len(p.uploads) == want:
-			return nil
-		case errors.Is(p.refusal, holder.ErrNoSpace), !time.Now().Before(p.deadline):
-			return p.tooFew(want)
-		}
-		p.pause(view)
-	}
-}
-
-// candidates returns the holders that may be asked now: this node first, then
-// live copies.
-func (p *put) candidates(view *fsm.View, c *placement.Chain) []*upload {
-	now := time.Now()
-	rank := func(h *placement.Holder) int {
-		switch {
-		case h.Node == p.self:
-			return 0
-		case view.Live(c, h):
-			return 1
-		}
-		return 2
-	}
-	var able []*placement.Holder
-	for i := range c.Holders {
-		h := &c.Holders[i]
-		n := view.Node(h.Node)
-		taken := slices.ContainsFunc(p.uploads, func(u *upload) bool { return u.node == h.Node })
-		if h.Phase != placement.Dropping && !h.Lost && n != nil && n.State == placement.NodeAlive && !taken && !now.Before(p.notUntil[h.Node]) {
-			able = append(able, h)
-		}
-	}
-	slices.SortStableFunc(able, func(a, b *placement.Holder) int { return cmp.Compare(rank(a), rank(b)) })
-	var out []*upload
-	for _, h := range able {
-		out = append(out, &upload{
-			node: h.Node, address: view.Node(h.Node).Addresses.Node, epoch: h.Epoch,
-			chunks: make(chan []byte, chunksAhead), begun: make(chan struct{}), done: make(chan struct{}),
-		})
-	}
-	return out
-}
-
-// begin starts an upload. It reads nothing before its node has accepted it.
+// begin starts an upload. Nothing is handed to it before its node has accepted.
 func (p *put) begin(u *upload) {
 	p.uploads = append(p.uploads, u)
+	ctx, cancel := context.WithCancel(p.ctx)
+	u.cancel = cancel
 	what := filestore.Upload{Chain: p.write.Chain, Epoch: u.epoch, Base: p.base, Size: p.write.Size}
-	body := &chunkReader{ctx: p.ctx, upload: u}
+	body := &chunkReader{ctx: ctx, chunks: u.chunks}
+	accept := sync.OnceFunc(func() { close(u.begun); p.wake() })
 	p.running.Go(func() {
+		defer p.wake()
 		defer close(u.done)
 		if u.node != p.self {
-			u.stored, u.err = p.remote.Store(p.ctx, u.address, what, body)
+			// The transport begins to read when an answer takes long: only the answer counts.
+			ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got100Continue: accept})
+			u.stored, u.err = p.remote.Store(ctx, u.address, what, body)
 			return
 		}
+		body.begin = accept
 		fs, err := p.store.get()
 		if err == nil {
-			u.stored, err = fs.Receive(p.ctx, what, body)
+			u.stored, err = fs.Receive(ctx, what, body)
 		}
 		u.err = err
 	})
 }
 
-// accepted waits until each upload has been accepted or refused, and forgets
-// the refused.
-func (p *put) accepted() error {
-	timer := time.NewTimer(time.Until(p.deadline))
-	defer timer.Stop()
-	late := timer.C
-	var kept []*upload
-	for _, u := range p.uploads {
-		select {
-		case <-u.begun:
-		case <-u.done:
-		case <-late:
-			late = nil
-			p.refusal = errors.New("a node does not answer")
-			continue
-		case <-p.ctx.Done():
-			return p.ctx.Err()
-		}
-		if u.failed() {
-			p.refusal = fmt.Errorf("node %s: %w", u.node, u.err)
-			p.notUntil[u.node] = time.Now().Add(holderRetry)
-			continue
-		}
-		kept = append(kept, u)
+// wake makes recruit look again.
+func (p *put) wake() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
 	}
-	p.uploads = kept
-	return nil
+}
+
+// accepted tells whether the node has taken the upload on.
+func (u *upload) accepted() bool {
+	select {
+	case <-u.begun:
+		return true
+	case <-u.done: // an empty content is stored without a read
+		return u.err == nil
+	default:
+		return false
+	}
 }
 
 // failed tells whether the upload has ended with an error.
@@ -184,31 +121,6 @@ func (u *upload) failed() bool {
 	default:
 		return false
 	}
-}
-
-// pause waits for another state, or until nodes that refused may be asked
-// again.
-func (p *put) pause(view *fsm.View) {
-	timer := time.NewTimer(min(holderRetry, max(time.Until(p.deadline), 0)))
-	defer timer.Stop()
-	select {
-	case <-view.Next():
-	case <-timer.C:
-	case <-p.ctx.Done():
-	}
-}
-
-// tooFew says why the content was not stored.
-func (p *put) tooFew(want int) error {
-	code, why := api.TooFewHolders, "the chain has no more holders that are reachable"
-	if p.refusal != nil {
-		why = p.refusal.Error()
-	}
-	if errors.Is(p.refusal, holder.ErrNoSpace) {
-		code = api.NoSpace
-	}
-	return api.NewProblem(code, "%d of the %d disks that must store the content of chain %s would take it: %s; nothing was changed, try again",
-		len(p.uploads), want, p.write.Chain, why)
 }
 
 // stream sends body to all uploads, waits until their disks have it, and
@@ -295,14 +207,24 @@ func (p *put) commitment(sum string) api.ContentCommit {
 	return out
 }
 
-// abandon tells the disks that nobody will commit what they stored. What does
-// not hear it keeps the bytes until the chain has other content.
-func (p *put) abandon() {
-	p.end()
+// discard ends uploads that will not be committed.
+func (p *put) discard(uploads ...*upload) {
+	for _, u := range uploads {
+		u.cancel()
+	}
+	p.unwanted = append(p.unwanted, uploads...)
+}
+
+// end stops what runs, waits for it, and tells the disks whose uploads were
+// discarded that nobody will commit what they stored. What does not hear it
+// keeps the bytes until the chain has other content.
+func (p *put) end() {
+	p.cancel()
+	p.running.Wait()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), abandonPatience)
 	defer cancel()
 	var all sync.WaitGroup
-	for _, u := range p.uploads {
+	for _, u := range p.unwanted {
 		if u.err != nil {
 			continue
 		}
@@ -323,20 +245,19 @@ func (p *put) abandon() {
 // chunkReader reads what is handed to an upload.
 type chunkReader struct {
 	ctx    context.Context
-	upload *upload
-	begun  bool
+	chunks <-chan []byte
+	begin  func() // called at each read, if set
 	rest   []byte
 }
 
 // Read implements io.Reader.
 func (r *chunkReader) Read(b []byte) (int, error) {
-	if !r.begun {
-		r.begun = true
-		close(r.upload.begun)
+	if r.begin != nil {
+		r.begin()
 	}
 	if len(r.rest) == 0 {
 		select {
-		case chunk, ok := <-r.upload.chunks:
+		case chunk, ok := <-r.chunks:
 			if !ok {
 				return 0, io.EOF
 			}

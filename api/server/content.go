@@ -99,7 +99,6 @@ func (s *Server) commitContent(ctx context.Context, in *chainWrite) (*api.Conten
 			return nil, err
 		}
 		op.Holders = append(op.Holders, fsm.StoredCopy{Node: node, Incarnation: placement.Incarnation(h.Incarnation), Epoch: placement.Epoch(h.Epoch)})
-		out.Holders = append(out.Holders, h.Node)
 	}
 	reason, err := x.reasonOf("")
 	if err != nil {
@@ -116,8 +115,23 @@ func (s *Server) commitContent(ctx context.Context, in *chainWrite) (*api.Conten
 	}
 	if c != nil && c.Content != nil && c.Content.SHA256 == body.SHA256 {
 		out.Version = uint64(c.Content.Version)
+		out.Holders = storedOn(c)
 	}
 	return out, nil
+}
+
+// storedOn names the nodes that had the content on disk when c was written. A
+// repeated request is answered from the chain that the first one left, so that
+// it names the same nodes, wherever its own bytes went (rule S20).
+func storedOn(c *placement.Chain) []string {
+	out := []string{}
+	for i := range c.Holders {
+		h := &c.Holders[i]
+		if h.Phase == placement.Ready && !h.Lost && !h.Unconfirmed && h.SHA256 == c.SHA256() {
+			out = append(out, string(h.Node))
+		}
+	}
+	return out
 }
 
 // getContent serves exactly the version that the state names at the read's
@@ -141,7 +155,7 @@ func (s *Server) getContent(w http.ResponseWriter, r *http.Request) error {
 	case c == nil:
 		return unknownChain(id)
 	case c.Content == nil:
-		return api.NewProblem(api.NotFound, "chain %s has no content", id)
+		return api.NewProblem(api.NoLiveCopy, "chain %s has no content yet", id)
 	}
 	read := ContentRead{Chain: id, Content: *c.Content, Sources: liveSources(v, c), Length: c.Content.Size}
 	if len(read.Sources) == 0 {

@@ -102,7 +102,7 @@ func TestRefusals(t *testing.T) {
 		{"PUT", "/v1/chains/orders/content", "x", api.StaleContent, "", `If-Match: "` + strings.Repeat("0", 64) + `"`},
 		{"PUT", "/v1/chains/orders/content", "x", api.Invalid, "If-Match", `If-Match: "7"`},
 		{"GET", "/v1/chains/none/content", "", api.UnknownChain, "", ""},
-		{"GET", "/v1/chains/plain/content", "", api.NotFound, "", ""},
+		{"GET", "/v1/chains/plain/content", "", api.NoLiveCopy, "", ""},
 		{"GET", "/v1/chains/orders/content", "", api.RangeUnsatisfiable, "", "Range: bytes=9-"},
 		{"POST", "/v1/chains/orders/content/commit", `{"sha256":"x"}`, api.Invalid, "sha256", ""},
 		{"GET", "/v1/moves?after=x", "", api.Invalid, "after", ""},

@@ -19,26 +19,30 @@ func TestRefusedBeforeAnything(t *testing.T) {
 			c.Cluster.Network, c.Cluster.Listen, c.HTTP = w.net.Host("n1", nodeIP(1)), nodeIP(1)+":7400", nodeIP(1)+":7403"
 		},
 	} {
-		inBubble(t, func(t *testing.T, w *world) {
-			first := w.start(1)
-			<-first.nodeBound(w)
-			said := new(lockedBuffer)
-			content := filepath.Join(w.root, "content")
-			second := w.start(2, func(c *Config) {
-				c.Cluster.Logger, c.ContentDir = hclog.New(&hclog.LoggerOptions{Output: said}), content
-				change(w, c)
-			})
-			<-second.done
-			if second.err == nil || !strings.Contains(second.err.Error(), want) {
-				t.Errorf("got %v, want %q in it", second.err, want)
-			}
-			if strings.Contains(said.String(), "the API answers") {
-				t.Errorf("before %q it said:\n%s", want, said)
-			}
-			if _, err := os.Stat(content); !os.IsNotExist(err) {
-				t.Errorf("the content directory was made: %v", err)
-			}
+		t.Run(want, func(t *testing.T) { inBubble(t, refusedBeforeAnything(want, change)) })
+	}
+}
+
+func refusedBeforeAnything(want string, change func(*world, *Config)) func(*testing.T, *world) {
+	return func(t *testing.T, w *world) {
+		first := w.start(1)
+		<-first.nodeBound(w)
+		said := new(lockedBuffer)
+		content := filepath.Join(w.root, "content")
+		second := w.start(2, func(c *Config) {
+			c.Cluster.Logger, c.ContentDir = hclog.New(&hclog.LoggerOptions{Output: said}), content
+			change(w, c)
 		})
+		<-second.done
+		if second.err == nil || !strings.Contains(second.err.Error(), want) {
+			t.Errorf("got %v, want %q in it", second.err, want)
+		}
+		if strings.Contains(said.String(), "the API answers") {
+			t.Errorf("before %q it said:\n%s", want, said)
+		}
+		if _, err := os.Stat(content); !os.IsNotExist(err) {
+			t.Errorf("the content directory was made: %v", err)
+		}
 	}
 }
 

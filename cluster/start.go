@@ -63,6 +63,26 @@ func (n *Node) start(ctx context.Context, crew *crew) error {
 	return ctx.Err()
 }
 
+// Check says at once what would end Run after a slow start: a data directory
+// that another process has, or a node port that is not free. It keeps nothing.
+func (n *Node) Check() error {
+	used, err := datadir.InUse(n.cfg.DataDir)
+	if used {
+		err = fmt.Errorf("data directory %s is in use by another process: %w", n.cfg.DataDir, datadir.ErrInUse)
+	}
+	if err != nil {
+		return fmt.Errorf("node %s: %w", n.cfg.Node, err)
+	}
+	port, err := transport.New(transport.Config{Network: n.cfg.Network, Listen: n.cfg.Listen, Advertise: n.cfg.Advertise, Identity: n.identity})
+	if err == nil {
+		err = port.Bind()
+	}
+	if err != nil {
+		return fmt.Errorf("node %s: %w", n.cfg.Node, err)
+	}
+	return port.Close()
+}
+
 // openDir locks and checks the data directory.
 func (n *Node) openDir(crew *crew, live *live) error {
 	dir, err := datadir.Open(n.cfg.DataDir, datadir.Options{Gate: n.cfg.Gate})

@@ -188,9 +188,8 @@ func TestFrozenHolderCounts(t *testing.T) {
 	})
 }
 
-// A node that turns out to be unreachable while it is asked does not count any
-// more: of two holders, one hangs and is then cut off from everybody, and when
-// it comes back, it is asked anew and the PUT succeeds.
+// A PUT waits for a holder that is out of reach: one of two is cut off from
+// everybody while it is asked, and when it comes back the PUT succeeds.
 func TestHolderReturns(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.startAll()
@@ -214,6 +213,35 @@ func TestHolderReturns(t *testing.T) {
 		w.net.Heal()
 		if err := <-failed; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// An upload to a node that the state no longer calls reachable ends, and says
+// so, although it was accepted: one of two holders is killed after it was asked.
+func TestUnreachableDoesNotCount(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		gone, stays := w.twoHolders("web")
+		chain := stays.Node().View().Chain("web")
+		p := &put{}
+		cancelled := map[placement.NodeID]bool{}
+		for _, h := range chain.Holders {
+			begun := make(chan struct{})
+			close(begun)
+			p.uploads = append(p.uploads, &upload{node: h.Node, epoch: h.Epoch, begun: begun, cancel: func() { cancelled[h.Node] = true }})
+		}
+		if p.settle(stays.Node().View(), chain); len(p.uploads) != 2 {
+			t.Fatalf("%d uploads are left while both nodes are alive", len(p.uploads))
+		}
+		w.net.Kill(gone.name)
+		gone.Kill()
+		<-gone.done
+		id := placement.NodeID(gone.name)
+		w.until("it is not alive", func() bool { return stays.Node().View().Node(id).State != placement.NodeAlive })
+		p.settle(stays.Node().View(), chain)
+		if len(p.uploads) != 1 || p.uploads[0].node == id || !cancelled[id] || len(cancelled) != 1 {
+			t.Errorf("%d uploads are left, cancelled are %v; want that to %s ended", len(p.uploads), cancelled, id)
 		}
 	})
 }

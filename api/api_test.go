@@ -38,6 +38,24 @@ func TestScalars(t *testing.T) {
 	}
 }
 
+// null must be readable into every scalar: what means nothing by it keeps what
+// it was, and the others become empty.
+func TestScalarsNull(t *testing.T) {
+	v := struct {
+		T ClusterTime
+		S Seconds
+		D Duration
+		P *Duration
+		N NullString
+	}{1, 2, 3, new(Duration), "x"}
+	if err := json.Unmarshal([]byte(`{"T":null,"S":null,"D":null,"P":null,"N":null}`), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.T != 0 || v.S != 2 || v.D != 3 || v.P != nil || v.N != "" {
+		t.Errorf("got %+v", v)
+	}
+}
+
 // What is no duration, time or string must be refused: each bad value is read
 // into its type.
 func TestScalarsRefuse(t *testing.T) {

@@ -140,14 +140,16 @@ type Report struct {
 }
 
 // ReportAnswer answers reports: what to do with copies that the state does
-// not list.
+// not list, and which items were refused.
 type ReportAnswer struct {
 	Revision uint64       `json:"revision"`
 	Copies   []CopyAnswer `json:"copies"`
 }
 
-// CopyAnswer is the verdict on one unlisted copy: adopt, discard, wait or
-// orphan. A node deletes only what it finds under discard or dropping in its
+// CopyAnswer is the verdict on one unlisted copy of an inventory: adopt,
+// discard, wait or orphan; or stale-epoch for an item of another report that
+// changed nothing, because the copy was not assigned to the node under that
+// epoch. A node deletes only what it finds under discard or dropping in its
 // assignments.
 type CopyAnswer struct {
 	Chain   string `json:"chain"`

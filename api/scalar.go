@@ -39,8 +39,11 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 	return strconv.AppendFloat(nil, time.Duration(s).Seconds(), 'f', 3, 64), nil
 }
 
-// UnmarshalJSON reads a number of seconds.
+// UnmarshalJSON reads a number of seconds; null changes nothing.
 func (s *Seconds) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
 	f, err := strconv.ParseFloat(string(data), 64)
 	if err != nil || math.Abs(f) > math.MaxInt64/1e9 {
 		return fmt.Errorf("%.40s is not a number of seconds", data)
@@ -59,8 +62,11 @@ func (d Duration) String() string { return time.Duration(d).String() }
 // MarshalJSON writes a Go duration string.
 func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
 
-// UnmarshalJSON reads a Go duration string.
+// UnmarshalJSON reads a Go duration string; null changes nothing.
 func (d *Duration) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
 	var s string
 	if err := json.Unmarshal(data, &s); err != nil {
 		return fmt.Errorf("%.40s is not a duration: give a string such as \"90s\" or \"5m\"", data)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-cluster/holdfast/api"
@@ -32,7 +33,7 @@ func decodeStrict(body []byte, into any, emptyAllowed bool) error {
 	}
 	err := unmarshalStrict(body, into)
 	if err == nil {
-		return nil
+		return checkKeys(body, reflect.TypeOf(into))
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) || errors.Is(err, errTrailing) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -54,6 +55,89 @@ func unmarshalStrict(data []byte, into any) error {
 		return errTrailing
 	}
 	return nil
+}
+
+// keyCheck refuses what encoding/json lets pass: a key in another letter case
+// and one that is given twice. It walks a valid value that has been decoded
+// already, which bounds its depth.
+type keyCheck struct {
+	dec    *json.Decoder
+	fields map[reflect.Type]map[string]reflect.Type
+}
+
+func checkKeys(body []byte, t reflect.Type) error {
+	k := &keyCheck{json.NewDecoder(bytes.NewReader(body)), map[reflect.Type]map[string]reflect.Type{}}
+	return k.value(t, "")
+}
+
+// value checks the next value; t is nil where any will do.
+func (k *keyCheck) value(t reflect.Type, path string) error {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	start, err := k.dec.Token()
+	if err != nil {
+		return err //nolint:wrapcheck // not possible: it was read before
+	}
+	switch start {
+	case json.Delim('['):
+		if t != nil && t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+		for i := 0; k.dec.More(); i++ {
+			if err := k.value(t, path+"["+strconv.Itoa(i)+"]"); err != nil {
+				return err
+			}
+		}
+	case json.Delim('{'):
+		if err := k.object(t, path); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	_, err = k.dec.Token()
+	return err //nolint:wrapcheck // as above
+}
+
+// object checks the inside of an object.
+func (k *keyCheck) object(t reflect.Type, path string) error {
+	isStruct := t != nil && t.Kind() == reflect.Struct
+	if isStruct && k.fields[t] == nil {
+		k.fields[t] = fieldsOf(t)
+	}
+	seen := map[string]bool{}
+	for k.dec.More() {
+		token, err := k.dec.Token()
+		if err != nil {
+			return err //nolint:wrapcheck // as above
+		}
+		name, _ := token.(string)
+		sub := strings.TrimPrefix(path+"."+name, ".")
+		field := k.fields[t][name]
+		switch {
+		case isStruct && field == nil:
+			return api.InvalidField(sub, "%s: there is no such field", sub)
+		case seen[name]:
+			return api.InvalidField(sub, "%s: given twice", sub)
+		}
+		seen[name] = true
+		if err := k.value(field, sub); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fieldsOf returns the types of a struct's fields by their names in JSON.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	out := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			out[name] = f.Type
+		}
+	}
+	return out
 }
 
 // blame finds the field that makes data unfit for t by trying each alone, and
@@ -94,10 +178,8 @@ func blameField(data []byte, t reflect.Type, path string, err error) (string, er
 			continue
 		}
 		sub := strings.TrimPrefix(path+"."+name, ".")
-		for _, f := range reflect.VisibleFields(t) {
-			if tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); tag == name {
-				return blame(fields[name], f.Type, sub, e)
-			}
+		if ft := fieldsOf(t)[name]; ft != nil {
+			return blame(fields[name], ft, sub, e)
 		}
 		return sub, e
 	}

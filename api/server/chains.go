@@ -60,7 +60,12 @@ func (s *Server) getChain(ctx context.Context, in *chainRead) (*api.Chain, error
 	if err != nil {
 		return nil, err
 	}
-	return showChain(exchangeOf(ctx), v, c), nil
+	x := exchangeOf(ctx)
+	out := showChain(x, v, c)
+	if x.r.Header.Get("If-None-Match") == quote(out.Generation) {
+		x.status = http.StatusNotModified // the spec is; holders and moves have no tag
+	}
+	return out, nil
 }
 
 // showChain renders a chain with its ETag.

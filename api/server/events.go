@@ -17,6 +17,10 @@ import (
 // connection is noticed at both ends.
 const heartbeat = 15 * time.Second
 
+// eventsLagMax is how long a client that has seen more than this node waits
+// for it before its place counts as one that never was.
+const eventsLagMax = 5 * time.Second
+
 // stream is one client of the event stream.
 type stream struct {
 	s       *Server
@@ -24,6 +28,7 @@ type stream struct {
 	control *http.ResponseController
 	lineage string
 	at      placement.Revision // the last revision sent
+	late    bool               // this node has had eventsLagMax to get there
 }
 
 // getEvents sends what changes in this node's state, from now on or after
@@ -49,6 +54,8 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
+	lag := time.NewTimer(eventsLagMax)
+	defer lag.Stop()
 	for {
 		v = s.cfg.State.View()
 		if err := st.send(v); err != nil {
@@ -56,6 +63,8 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 		}
 		select {
 		case <-v.Next():
+		case <-lag.C:
+			st.late = true
 		case <-beat.C:
 			fmt.Fprint(w, ": \n\n")
 		case <-r.Context().Done():
@@ -83,7 +92,7 @@ func (st *stream) send(v *fsm.View) error {
 	switch {
 	case v.Lineage != st.lineage:
 		st.reset(v)
-	case st.at > v.Revision && st.s.cfg.Leadership.Status().IsLeader:
+	case st.at > v.Revision && (st.late || st.s.cfg.Leadership.Status().IsLeader):
 		st.reset(v) // a place that this history has never reached
 	case st.at > v.Revision: // the client comes from a node that is ahead
 	default:

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -28,8 +31,11 @@ type exchange struct {
 	blocking bool
 	wait     time.Duration
 	timeout  time.Duration
-	lineage  string // the history that the client speaks of, "" = not said
-	reason   string // of the query
+	until    time.Time // when the wait for a leader is over
+	resumed  bool      // wait is what broken attempts have left of it
+	since    uint64    // of a list of changes; 0 = not one, or not a number
+	lineage  string    // the history that the client speaks of, "" = not said
+	reason   string    // of the query
 
 	body    []byte
 	request fsm.Request // of a write
@@ -47,7 +53,10 @@ func exchangeOf(ctx context.Context) *exchange {
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := &outcomeWriter{ResponseWriter: w}
-	_, pattern := s.mux.Handler(r)
+	pattern := ""
+	if isClean(r.URL.EscapedPath()) { // the mux would redirect, in HTML
+		_, pattern = s.mux.Handler(r)
+	}
 	rt := s.routes[pattern]
 	done := s.metrics.begin(rt, r.Method)
 	defer func() { done(out.code()) }()
@@ -70,6 +79,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.viaLeader(out, x)
 		return
 	}
+	if s.ahead(x) && s.askOnce(out, x) {
+		return
+	}
 	s.mux.ServeHTTP(out, x.r)
 }
 
@@ -90,9 +102,18 @@ func (s *Server) recoverPanic(w *outcomeWriter, r *http.Request) {
 	s.writeProblem(w, api.NewProblem(api.Internal, "the server failed on this request; its log says where"))
 }
 
+// isClean tells whether a path has neither empty nor dotted steps in it.
+func isClean(p string) bool {
+	c := path.Clean(p)
+	return p == c || c != "/" && p == c+"/"
+}
+
 // noRoute tells an unknown path from a known one with another method.
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) *api.Problem {
 	var allowed []string
+	if !isClean(r.URL.EscapedPath()) {
+		return api.NewProblem(api.NotFound, "nothing is at %.200q: the path has //, . or .. in it", r.URL.Path)
+	}
 	for _, m := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodPatch, http.MethodDelete} {
 		q := *r
 		q.Method = m
@@ -128,18 +149,39 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, rt *route) (*excha
 	return x, p
 }
 
+// Limits of the time in which a body that is read into memory has to arrive:
+// a start, and more for a long one.
+const (
+	bodyTimeout     = 15 * time.Second
+	bodyBytesSecond = 256 << 10
+)
+
 // readBody takes the body into memory: it is hashed, and may be sent again.
 func (x *exchange) readBody(w http.ResponseWriter) *api.Problem {
 	limit := x.route.bodyMax
 	if limit == 0 {
 		limit = api.BodyBytesMax
 	}
+	if x.r.Body == nil || x.r.Body == http.NoBody {
+		return nil
+	}
+	size := x.r.ContentLength
+	if size < 0 || size > limit {
+		size = limit
+	}
+	timeout := bodyTimeout + time.Duration(size/bodyBytesSecond)*time.Second
+	control := http.NewResponseController(w)
+	bounded := control.SetReadDeadline(time.Now().Add(timeout)) == nil // a request of this process has no connection
 	body, err := io.ReadAll(http.MaxBytesReader(w, x.r.Body, limit))
-	if err != nil {
-		if int64(len(body)) >= limit {
-			return api.NewProblem(api.TooLarge, "the body has more than the %d bytes allowed", limit)
-		}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return api.InvalidField("body", "the body did not arrive within %v", timeout)
+	case err != nil && int64(len(body)) >= limit:
+		return api.NewProblem(api.TooLarge, "the body has more than the %d bytes allowed", limit)
+	case err != nil:
 		return api.InvalidField("body", "the body could not be read: %v", err)
+	case bounded:
+		_ = control.SetReadDeadline(time.Time{}) // the connection lives on
 	}
 	x.body = body
 	return nil
@@ -159,9 +201,9 @@ func (x *exchange) readKey() *api.Problem {
 	return nil
 }
 
-func requestHash(method, path string, body []byte) []byte {
+func requestHash(method, at string, body []byte) []byte {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %s\n", method, path)
+	fmt.Fprintf(h, "%s %s\n", method, at)
 	h.Write(body)
 	return h.Sum(nil)
 }

@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/placement"
 )
 
 // Waits between two attempts to reach a leader: short, for they add to the time
@@ -22,6 +24,17 @@ const (
 	retryMin = 10 * time.Millisecond
 	retryMax = 50 * time.Millisecond
 )
+
+// leaderPoll is how often a request that waits for a leader's answer looks
+// whether that still leads, and attemptMin the least time it is given.
+const (
+	leaderPoll = 100 * time.Millisecond
+	attemptMin = time.Second
+)
+
+// lagMax is how long a client that has seen more than this node waits for it
+// before the leader is asked.
+const lagMax = time.Second
 
 // answerBytesMax bounds the answer to a forwarded write, which is read whole
 // before any of it is passed on, so that one that breaks off can be had again.
@@ -45,26 +58,26 @@ func (s *Server) needsLeader(x *exchange) bool {
 // for no longer than half the time for which answers are remembered.
 func (s *Server) viaLeader(w http.ResponseWriter, x *exchange) {
 	if x.forwarded {
-		ctx, cancel := x.attemptContext()
+		ctx, cancel := context.WithTimeout(x.r.Context(), x.timeout+x.newsWait())
 		defer cancel()
 		s.mux.ServeHTTP(w, x.r.WithContext(ctx))
 		return
 	}
-	wait, cancel := context.WithTimeout(x.r.Context(), x.timeout)
-	defer cancel()
 	unknown := false
+	x.until = time.Now().Add(x.timeout)
 	for backoff := retryMin; ; backoff = min(2*backoff, retryMax) {
-		code := s.attempt(wait, w, x)
+		begin := time.Now()
+		code := s.attempt(w, x)
 		if code == "" {
 			return
 		}
 		if code == api.OutcomeUnknown && !unknown {
 			unknown = true
-			ttl := s.cfg.State.View().Config.RequestTTL
-			wait, cancel = context.WithTimeout(wait, ttl/2)
-			defer cancel() //nolint:gocritic // reached once: unknown is set
+			if end := begin.Add(s.cfg.State.View().Config.RequestTTL / 2); end.Before(x.until) {
+				x.until = end
+			}
 		}
-		if !sleep(wait, backoff) {
+		if time.Until(x.until) <= backoff || !sleep(x.r.Context(), backoff) {
 			break
 		}
 	}
@@ -80,21 +93,19 @@ func noAnswer(unknown bool, timeout time.Duration) *api.Problem {
 	return api.NewProblem(api.NoLeader, "no leader took the request within %v; retry, or give a longer ?timeout=", timeout)
 }
 
-// attemptContext bounds one attempt: the wait for a leader and, of a read,
-// the wait for news.
-func (x *exchange) attemptContext() (context.Context, context.CancelFunc) {
-	limit := x.timeout
-	if x.route.kind != write {
-		limit += x.wait
+// newsWait is how long an attempt may take beside the wait for a leader.
+func (x *exchange) newsWait() time.Duration {
+	if x.route.kind == write {
+		return 0
 	}
-	return context.WithTimeout(x.r.Context(), limit)
+	return x.wait
 }
 
 // attempt tries once, here or at the leader. It answers "" when the request
 // has been answered, else why not: no-leader (nothing was done) or
 // outcome-unknown.
-func (s *Server) attempt(wait context.Context, w http.ResponseWriter, x *exchange) api.Code {
-	ctx, cancel := x.attemptContext()
+func (s *Server) attempt(w http.ResponseWriter, x *exchange) api.Code {
+	ctx, cancel := context.WithDeadline(x.r.Context(), x.until.Add(x.newsWait()))
 	defer cancel()
 	status := s.cfg.Leadership.Status()
 	if status.IsLeader {
@@ -103,6 +114,8 @@ func (s *Server) attempt(wait context.Context, w http.ResponseWriter, x *exchang
 		s.mux.ServeHTTP(x.w, x.r.WithContext(ctx))
 		return x.again
 	}
+	wait, stop := context.WithDeadline(ctx, x.until)
+	defer stop()
 	leader, err := s.cfg.Leadership.WaitLeader(wait)
 	if err != nil || leader.Node == status.Node {
 		return api.NoLeader
@@ -136,14 +149,24 @@ func (a *attemptWriter) Write(p []byte) (int, error) {
 	return a.w.Write(p)
 }
 
-// forward passes the request on to the leader and its answer back.
+// forward passes the request on to the leader and its answer back. It gives
+// up when another leader is known, or when half the time has gone: a frozen
+// leader and a dead connection say nothing.
 func (s *Server) forward(ctx context.Context, w http.ResponseWriter, x *exchange, leader Leader) api.Code {
-	resp, code := s.roundTrip(ctx, s.outgoing(ctx, x, leader), x.route.kind == write)
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, min(x.timeout, max(x.timeout/2, attemptMin))+x.newsWait())
+	defer cancel()
+	status := s.cfg.Leadership.Status()
+	unwatch := s.watchLeader(leader, status.Term, cancel)
+	defer unwatch()
+	resp, code := s.roundTrip(ctx, s.outgoing(ctx, x, leader, status.Node), x.route.kind == write)
 	if code != "" {
+		x.resume(time.Since(begin))
 		return code
 	}
 	defer resp.Body.Close()
 	if x.route.kind != write {
+		unwatch() // an answer that has begun is as good as whole
 		copyHead(w, resp)
 		if _, err := io.Copy(w, resp.Body); err != nil {
 			panic(http.ErrAbortHandler) // part of the answer is out already
@@ -159,13 +182,53 @@ func (s *Server) forward(ctx context.Context, w http.ResponseWriter, x *exchange
 	return ""
 }
 
+// resume takes what a broken attempt has waited for news off that wait, so
+// that the next goes on with the rest and still has time to find a leader.
+func (x *exchange) resume(waited time.Duration) {
+	waited = min(waited, x.newsWait())
+	if waited > 0 {
+		x.wait -= waited
+		x.until = x.until.Add(waited)
+		x.resumed = true
+	}
+}
+
+// watchLeader calls changed, once, when another leader or term is known than
+// the one given. The caller calls stop, as often as it likes.
+func (s *Server) watchLeader(leader Leader, term uint64, changed func()) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(leaderPoll)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			now := s.cfg.Leadership.Status()
+			if now.IsLeader || now.Leader != nil && (now.Leader.Node != leader.Node || now.Term != term) {
+				changed()
+				return
+			}
+		}
+	}()
+	return sync.OnceFunc(func() { close(done); <-ended })
+}
+
 // outgoing is the request as the leader gets it.
-func (s *Server) outgoing(ctx context.Context, x *exchange, leader Leader) *http.Request {
+func (s *Server) outgoing(ctx context.Context, x *exchange, leader Leader, self placement.NodeID) *http.Request {
 	out := x.r.Clone(ctx)
 	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = "http", leader.Address, leader.Address, ""
 	dropHopHeaders(out.Header)
-	out.Header.Set(api.HeaderForwarded, string(s.cfg.Leadership.Status().Node))
+	out.Header.Set(api.HeaderForwarded, string(self))
 	out.Body, out.ContentLength = http.NoBody, 0
+	if x.resumed {
+		q := out.URL.Query()
+		q.Set("wait", x.wait.String())
+		out.URL.RawQuery = q.Encode()
+	}
 	if x.route.kind == write {
 		out.Header.Set(api.HeaderIdempotencyKey, x.request.Key)
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(x.body)), int64(len(x.body))
@@ -210,6 +273,32 @@ func dropHopHeaders(h http.Header) {
 	}
 }
 
+// ahead tells whether the client has seen more than this node: only a leader
+// can then say whether there is such a place. A short lag is waited for.
+func (s *Server) ahead(x *exchange) bool {
+	if x.route.kind != read || x.since == 0 || x.forwarded {
+		return false
+	}
+	v := s.cfg.State.View()
+	status := s.cfg.Leadership.Status()
+	if status.IsLeader || status.Leader == nil || x.lineage != "" && x.lineage != v.Lineage || uint64(v.Revision) >= x.since {
+		return false
+	}
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(x.r.Context(), min(x.wait, lagMax))
+	defer cancel()
+	_, err := s.reach(ctx, x.since, v.Lineage)
+	x.resume(time.Since(begin))
+	return err != nil
+}
+
+// askOnce lets the leader answer, if one is known and does. It answers false
+// when it has not.
+func (s *Server) askOnce(w http.ResponseWriter, x *exchange) bool {
+	leader := s.cfg.Leadership.Status().Leader
+	return leader != nil && s.forward(x.r.Context(), w, x, *leader) == ""
+}
+
 // catchUp returns the node's own state once it is as new as the consistency
 // asks, for what is answered here but must not be stale: it asks the leader
 // for its revision and waits until that is applied.
@@ -239,6 +328,9 @@ func (s *Server) catchUpOnce(ctx context.Context, x *exchange) (*fsm.View, error
 	if err != nil || leader.Node == status.Node || x.forwarded {
 		return nil, ErrNotLeader
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer s.watchLeader(leader, s.cfg.Leadership.Status().Term, cancel)()
 	url := "http://" + leader.Address + "/v1/config?consistency=" + x.level + "&timeout=" + x.timeout.String()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

@@ -42,6 +42,9 @@ func (x *exchange) readQuery() *api.Problem {
 		}
 		x.blocking = x.wait > 0
 	}
+	if n, err := strconv.ParseUint(q.Get("since"), 10, 64); err == nil && x.route.query["since"] {
+		x.since = n
+	}
 	x.reason = q.Get("reason")
 	return x.readConsistency(q)
 }

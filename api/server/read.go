@@ -34,7 +34,7 @@ func (s *Server) readOnce(ctx context.Context, x *exchange) (*fsm.View, error) {
 	short, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
 	v, err := s.cfg.State.Read(short, x.level == api.Linearizable)
-	if err != nil && short.Err() != nil && ctx.Err() == nil {
+	if err != nil && short.Err() != nil && x.r.Context().Err() == nil {
 		return nil, ErrNotLeader
 	}
 	return v, err

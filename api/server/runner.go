@@ -128,16 +128,43 @@ func (s *Server) postReports(ctx context.Context, in *nodeWrite) (*api.ReportAns
 		}
 		op.Items = append(op.Items, item)
 	}
+	refused := staleItems(s.cfg.State.View(), op)
 	r, err := s.propose(ctx, "", op)
 	if err != nil {
 		return nil, err
 	}
 	return &api.ReportAnswer{
 		Revision: uint64(r.Revision),
-		Copies: list(r.Copies, func(c fsm.CopyAnswer) api.CopyAnswer {
+		Copies: list(append(refused, r.Copies...), func(c fsm.CopyAnswer) api.CopyAnswer {
 			return api.CopyAnswer{Chain: string(c.Chain), Epoch: uint64(c.Epoch), Verdict: string(c.Verdict)}
 		}),
 	}, nil
+}
+
+// staleItems returns the items of a report that the state will pass over:
+// those of a copy that was not, or under another epoch, given to the node. An
+// inventory is answered by the state itself.
+func staleItems(v *fsm.View, op *fsm.Report) []fsm.CopyAnswer {
+	if op.Inventory {
+		return nil
+	}
+	known := map[fsm.Discard]bool{} // copies beside the assignments that may be reported dropped
+	v.Strays(op.Node, func(c fsm.Stray) bool {
+		known[fsm.Discard{Chain: c.Chain, Epoch: c.Epoch}] = true
+		return true
+	})
+	var out []fsm.CopyAnswer
+	for _, item := range op.Items {
+		if c := v.Chain(item.Chain); c != nil {
+			if h := c.Holder(op.Node); h != nil && h.Epoch == item.Epoch {
+				continue
+			}
+		}
+		if item.Phase != fsm.ReportDropped || !known[fsm.Discard{Chain: item.Chain, Epoch: item.Epoch}] {
+			out = append(out, fsm.CopyAnswer{Chain: item.Chain, Epoch: item.Epoch, Verdict: fsm.CopyVerdict(api.StaleEpoch)})
+		}
+	}
+	return out
 }
 
 func readReport(in *api.Report) (fsm.ReportItem, error) {

@@ -21,13 +21,14 @@ type book struct {
 }
 
 // addressBook returns the present book. What is newer wins: gossip over the
-// state over the raft configuration.
+// state over the raft configuration. The node itself is always in it: raft asks
+// for that too.
 func (n *Node) addressBook() *book {
 	now := n.cfg.elapsed()
 	if b := n.book.Load(); b != nil && now-b.made < bookFor && len(b.node) == n.View().Nodes.Len() {
 		return b
 	}
-	b := &book{made: now, address: map[string]string{}, node: nodesByInstance(n.View())}
+	b := &book{made: now, address: map[string]string{n.instance(): n.Address()}, node: nodesByInstance(n.View())}
 	if live := n.live.Load(); live != nil {
 		for _, s := range live.raft.GetConfiguration().Configuration().Servers {
 			b.address[string(s.ID)] = string(s.Address)

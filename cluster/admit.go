@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/holdfast-cluster/holdfast/transport"
@@ -44,4 +45,39 @@ func (n *Node) admit(kind transport.Kind, peer transport.Identity) *transport.Re
 func (n *Node) pledgedTo(peer transport.Identity) bool {
 	p := n.pledged.Load()
 	return p != nil && p.Allows(peer.ClusterID, peer.Node, peer.Instance)
+}
+
+// astray returns the refusal in err if it is one that goes on until somebody
+// changes a setting; else nil.
+func astray(err error) *transport.Refused {
+	refused, ok := errors.AsType[*transport.Refused](err)
+	if ok {
+		switch refused.Code {
+		case transport.CodeWrongClusterName, transport.CodeWrongClusterID, transport.CodeDuplicateInstance:
+			return refused
+		}
+	}
+	return nil
+}
+
+// turnedAway tells of a stream that this node refused.
+func (n *Node) turnedAway(peer string, err error) {
+	if astray(err) != nil && n.seldom.now(err.Error()) {
+		n.log.Warn("turned a node away that does not belong here", "peer", peer, "error", err)
+		return
+	}
+	n.log.Debug("refused a stream", "peer", peer, "error", err)
+}
+
+// turnedAwayBy tells of a seed that refused this node for good.
+func (n *Node) turnedAwayBy(seed string, err error) {
+	refused := astray(err)
+	if refused == nil || !n.seldom.now("seed "+seed+" "+refused.Code) {
+		return
+	}
+	text := "the seed belongs to another cluster: check --cluster and --join"
+	if refused.Code == transport.CodeDuplicateInstance {
+		text = "the seed runs with the same data directory: check --data-dir"
+	}
+	n.log.Warn(text, "seed", seed, "own_cluster", n.cfg.Cluster, "error", refused)
 }

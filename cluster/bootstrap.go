@@ -45,7 +45,7 @@ type entry struct {
 	seeds     []string
 	resolved  time.Time
 	resolving bool
-	failures  int // attempts to join, counted by the one that is under way
+	tries     tries // to join, counted by the one that is under way
 	broken    error
 	joining   bool
 	logged    string
@@ -207,6 +207,7 @@ func (e *entry) member(clusterID string) error {
 		return err
 	}
 	e.publish()
+	e.node.entered.Store(int64(e.node.cfg.elapsed()))
 	close(e.node.member)
 	return nil
 }
@@ -254,6 +255,7 @@ func (e *entry) request(ctx context.Context, send pledge.Send) {
 func (e *entry) answered(send pledge.Send, reply pledgeReply, err error) {
 	if err != nil {
 		e.machine.Failed(send)
+		e.node.turnedAwayBy(send.To, err)
 		e.node.log.Debug("no answer on the way into a cluster", "address", send.To, "error", err)
 		return
 	}
@@ -351,9 +353,9 @@ func (e *entry) join(ctx context.Context) {
 		answer, err := e.node.joinBy(calling, found.From.Address)
 		cancel()
 		if err != nil {
-			e.failures++
-			e.node.logEnrolment(e.failures, err)
-			sleep(ctx, retryPause(min(e.failures, 6)))
+			e.tries.failed()
+			e.node.logEnrolment(e.tries, err)
+			sleep(ctx, retryPause(min(e.tries.failures, 6)))
 		}
 		_ = e.do(ctx, func() { e.joined(answer, err) })
 	})

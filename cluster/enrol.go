@@ -84,11 +84,11 @@ func (n *Node) enrol(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	failures := 0
+	var tries tries
 	for {
 		view, leaders := n.View(), n.leaders.heard()
 		if n.settledIn(view) {
-			failures = 0
+			tries.failures = 0
 			select {
 			case <-ctx.Done():
 				return nil
@@ -103,9 +103,9 @@ func (n *Node) enrol(ctx context.Context) error {
 			n.enrolled.set(enrolment{answer.Incarnation, answer.Index})
 			continue
 		}
-		failures++
-		n.logEnrolment(failures, err)
-		timer := time.NewTimer(retryPause(failures))
+		tries.failed()
+		n.logEnrolment(tries, err)
+		timer := time.NewTimer(retryPause(tries.failures))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -118,10 +118,31 @@ func (n *Node) enrol(ctx context.Context) error {
 	}
 }
 
-func (n *Node) logEnrolment(failures int, err error) {
-	_, refused := errors.AsType[*RefusedError](err)
-	if refused || failures == 5 || failures%60 == 0 {
-		n.log.Warn("the cluster does not let this node in yet", "attempts", failures, "error", err)
+// tries counts the failures in a row to be let in.
+type tries struct {
+	failures int
+	since    time.Time // of the first
+}
+
+func (t *tries) failed() {
+	if t.failures++; t.failures == 1 {
+		t.since = time.Now()
+	}
+}
+
+// logEnrolment tells of a failure to be let in. A cluster that forms, or looks
+// for a leader, lets nobody in for a moment: that is no warning before it has
+// lasted. A refusal is one at once. Neither is repeated with each try.
+func (n *Node) logEnrolment(t tries, err error) {
+	about := "enrolment"
+	if _, refused := errors.AsType[*RefusedError](err); refused {
+		about = err.Error()
+	} else if time.Since(t.since) < formPatience {
+		n.log.Debug("not let in yet", "attempts", t.failures, "error", err)
+		return
+	}
+	if n.seldom.now(about) {
+		n.log.Warn("the cluster does not let this node in yet", "attempts", t.failures, "error", err)
 	}
 }
 

@@ -54,6 +54,8 @@ type Node struct {
 	restores chan restoring
 	stopped  chan struct{} // closed when Run returns
 	diskBusy chan struct{}
+	seldom   seldom
+	entered  atomic.Int64 // when this node became a member, by cfg.elapsed; 0 = before it started
 }
 
 // ids are what the data directory says of the node.
@@ -89,7 +91,7 @@ func New(cfg Config) (*Node, error) {
 	n.mux, err = transport.New(transport.Config{
 		Network: cfg.Network, Listen: cfg.Listen, Advertise: cfg.Advertise, Wrap: cfg.Wrap,
 		Identity: n.identity, Admit: n.admit,
-		OnRefused: func(peer string, err error) { n.log.Debug("refused a stream", "peer", peer, "error", err) },
+		OnRefused: n.turnedAway,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)

@@ -153,7 +153,7 @@ func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
 		enter: func(peer transport.Identity) error { return live.entry.enterRaft(context.Background(), peer) },
 	}
 	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: streams, ServerAddressProvider: bookOf{n}, Logger: n.log.Named("raft-net"),
+		Stream: streams, ServerAddressProvider: bookOf{n}, Logger: calmLog{n.log.Named("raft-net"), n},
 		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: 10 * time.Second, MsgpackUseNewTimeFormat: true,
 	})
 	crew.opened("raft transport", func() { trans.Close(); trans.CloseStreams() })
@@ -189,7 +189,7 @@ func (n *Node) raftConfig() *raft.Config {
 	c.SnapshotThreshold = cmp.Or(s.Entries, c.SnapshotThreshold)
 	c.SnapshotInterval = cmp.Or(s.Every, c.SnapshotInterval)
 	c.TrailingLogs = cmp.Or(s.Trailing, c.TrailingLogs)
-	c.Logger = n.log.Named("raft")
+	c.Logger = calmLog{n.log.Named("raft"), n}
 	return c
 }
 

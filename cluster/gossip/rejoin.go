@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,11 +48,25 @@ func (g *Gossip) join(ctx context.Context, list *memberlist.Memberlist, address 
 	switch {
 	case ctx.Err() != nil:
 	case err != nil && g.firstTime(address, err.Error()):
-		g.cfg.Logger.Info("cannot join yet, trying again", "address", address, "error", err)
+		g.cfg.Logger.Info("cannot join yet, trying again", "address", address, "error", oneLine(err))
 	case err == nil:
 		g.firstTime(address, "")
 		g.cfg.Logger.Debug("joined", "address", address)
 	}
+}
+
+// oneLine returns the words of an error of memberlist, which puts each of
+// several on a line of its own.
+func oneLine(err error) string {
+	many, ok := err.(interface{ WrappedErrors() []error })
+	if !ok {
+		return err.Error()
+	}
+	var texts []string
+	for _, one := range many.WrappedErrors() {
+		texts = append(texts, one.Error())
+	}
+	return strings.Join(texts, "; ")
 }
 
 // absent returns the addresses, as ip:port, of the seeds, of the known nodes

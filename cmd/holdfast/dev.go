@@ -142,7 +142,7 @@ func (d *dev) openDir() (remove func(), err error) {
 func (d *dev) remove() {
 	users, err := d.users()
 	if len(users) > 0 {
-		fmt.Fprintf(d.p.stderr, "holdfast: the temporary directory stays, for %s still runs and was not started by dev: stop it, then: rm -r %s\n",
+		fmt.Fprintf(d.p.stderr, "holdfast: the temporary directory stays, still used by %s, which dev did not start: stop that, then: rm -r %s\n",
 			strings.Join(users, ", "), shellWord(d.dir))
 		return
 	}

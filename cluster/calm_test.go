@@ -1,8 +1,8 @@
 package cluster
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +24,7 @@ func (w *world) lines(words ...string) []string {
 // each thing that is said is on one line.
 func TestHealthyStartIsCalm(t *testing.T) {
 	for _, count := range []int{1, 3} {
-		t.Run(fmt.Sprint(count), func(t *testing.T) {
+		t.Run(strconv.Itoa(count), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				w.startAll(count, count)
 				w.settle(count)
@@ -111,7 +111,7 @@ func TestSeldom(t *testing.T) {
 		var s seldom
 		said := 0
 		for i := range 2 * seldomMax {
-			if s.now(fmt.Sprint(i)) {
+			if s.now(strconv.Itoa(i)) {
 				said++
 			}
 		}

@@ -120,7 +120,7 @@ func TestLabels(t *testing.T) {
 	if _, ok := got.Get("d"); ok {
 		t.Error("d is there")
 	}
-	if diff := cmp.Diff(map[string]string{"a": "1", "b": "2", "c": ""}, got.Map()); diff != "" || (Labels)(nil).Map() == nil {
+	if diff := cmp.Diff(map[string]string{"a": "1", "b": "2", "c": ""}, got.Map()); diff != "" || Labels(nil).Map() == nil {
 		t.Errorf("as a map:\n%s", diff)
 	}
 	many := map[string]string{}

@@ -245,7 +245,7 @@ func (s *loading) take(kind recordKind, body []byte) error {
 		return load(body, func(r *chainRecord) {
 			r.share(s.names)
 			c := r.chain()
-			s.chains.Set(c.ID, c)
+			s.chains.Load(c.ID, c) // in order, so that the tree is full
 			s.account(c, +1)
 		})
 	case recTombstone:

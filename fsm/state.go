@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tidwall/btree"
 
@@ -47,7 +48,7 @@ type state struct {
 
 	// Derived, never encoded: rebuilt on restore.
 	usages    *btree.Map[placement.NodeID, placement.Usage]
-	held      *btree.Map[placement.HeldKey, placement.ChainID]
+	held      *btree.Map[placement.HeldKey, struct{}]
 	changes   *btree.Map[placement.Revision, Change]
 	expiries  *btree.Map[string, string] // request keys by expiry
 	reqBytes  int64
@@ -65,7 +66,7 @@ func newState() *state {
 		tombstones: new(btree.Map[placement.ChainID, Tombstone]),
 		requests:   new(btree.Map[string, request]),
 		usages:     new(btree.Map[placement.NodeID, placement.Usage]),
-		held:       new(btree.Map[placement.HeldKey, placement.ChainID]),
+		held:       new(btree.Map[placement.HeldKey, struct{}]),
 		changes:    new(btree.Map[placement.Revision, Change]),
 		expiries:   new(btree.Map[string, string]),
 	}
@@ -79,7 +80,7 @@ func (s *state) freeze() *View {
 		tombstones: s.tombstones.Copy(), requests: s.requests.Copy(),
 		changesCut: s.changesCut, timers: s.timers, next: make(chan struct{}),
 	}
-	v.Chains, v.Nodes, v.Usages, v.Held = s.chains.Copy(), s.nodes.Copy(), s.usages.Copy(), s.held.Copy()
+	v.Chains, v.Nodes, v.Usages, v.Held = s.chains.Copy(), s.nodes.Copy(), s.usages.Copy(), heldTable{s.held.Copy()}
 	return v
 }
 
@@ -91,7 +92,7 @@ func (s *state) live() placement.View {
 		Revision: s.rev, Index: s.index, Term: s.term, Now: s.now,
 		Config: s.config, ConfigGeneration: s.configGen, Freeze: s.freezing, RepairPause: s.pause,
 		RestoreGuard: s.guard, Forced: s.forced, OpenMoves: s.openMoves,
-		Chains: s.chains, Nodes: s.nodes, Usages: s.usages, Held: s.held,
+		Chains: s.chains, Nodes: s.nodes, Usages: s.usages, Held: heldTable{s.held},
 	}
 }
 
@@ -161,7 +162,7 @@ func (s *state) account(c *placement.Chain, sign int) {
 		h := &c.Holders[i]
 		key := placement.HeldKeyOf(h.Node, c.ID)
 		if sign > 0 {
-			s.held.Set(key, c.ID)
+			s.held.Set(key, struct{}{})
 		} else {
 			s.held.Delete(key)
 		}
@@ -242,6 +243,32 @@ func (s *state) addUsage(node placement.NodeID, u placement.Usage, sign int) {
 	} else {
 		s.usages.Delete(node)
 	}
+}
+
+// heldTable is the index of holders as a table: the chain is part of the key,
+// and not kept again beside it.
+type heldTable struct {
+	keys *btree.Map[placement.HeldKey, struct{}]
+}
+
+// Get implements placement.Table.
+func (t heldTable) Get(key placement.HeldKey) (placement.ChainID, bool) {
+	if _, ok := t.keys.Get(key); !ok {
+		return "", false
+	}
+	return chainOf(key), true
+}
+
+// Len implements placement.Table.
+func (t heldTable) Len() int { return t.keys.Len() }
+
+// Ascend implements placement.Table.
+func (t heldTable) Ascend(pivot placement.HeldKey, visit func(placement.HeldKey, placement.ChainID) bool) {
+	t.keys.Ascend(pivot, func(key placement.HeldKey, _ struct{}) bool { return visit(key, chainOf(key)) })
+}
+
+func chainOf(key placement.HeldKey) placement.ChainID {
+	return placement.ChainID(key[strings.IndexByte(key, 0)+1:])
 }
 
 // strayKey orders strays by node, then chain, then epoch.

@@ -118,6 +118,9 @@ func TestChangedSince(t *testing.T) {
 		r.batch(Batch{Ops: puts(BatchOpsMax)})
 	}
 	r.batch(Batch{Ops: puts(BatchOpsMax)})
+	if since(start) {
+		t.Error("the ring has forgotten the first changes, and says that it knows them")
+	}
 	cut := r.m.View().changesCut
 	if since(cut-1) || !since(cut) || len(got) != ChangesMax || r.m.View().changes.Len() != ChangesMax {
 		t.Errorf("ring: cut at %d, %d kept", cut, len(got))

@@ -30,6 +30,13 @@ some = $(or $(strip $(1)),$(error no package has such tests))
 # packages are found by what their tests say.
 tests_with = $(shell grep -rlF --include='*_test.go' '$(1)' . | xargs -r -n1 dirname | sort -u)
 
+# What lands must not hang on luck: the properties are drawn from one seed in
+# `make test` and `make race`, and from a new one in each `make prop`. What that
+# finds is committed as a file in testdata/rapid, and tried first from then on.
+PROP_SEED ?= 1
+ALL_PKGS  = $(shell $(GO) list -tags $(TAGS) $(PKGS))
+PROP_PKGS = $(patsubst ./%,$(MODULE)/%,$(call tests_with,pgregory.net/rapid))
+
 .DEFAULT_GOAL := help
 
 .PHONY: help build dev test race sim prop e2e bench fuzz golden tidy lint fmt fmt-check check clean
@@ -46,15 +53,17 @@ dev: build ## build, then run a cluster of three on this machine
 	./$(BINARY) dev
 
 test: ## run all tests: unit, bubble, simulator, rules of the house
-	$(GO) test -tags $(TAGS) -timeout 10m $(PKGS)
+	$(if $(filter-out $(PROP_PKGS),$(ALL_PKGS)),$(GO) test -tags $(TAGS) -timeout 10m $(filter-out $(PROP_PKGS),$(ALL_PKGS)))
+	$(if $(filter $(PROP_PKGS),$(ALL_PKGS)),$(GO) test -tags $(TAGS) -timeout 10m $(filter $(PROP_PKGS),$(ALL_PKGS)) -rapid.seed=$(PROP_SEED))
 
 race: ## run the tests of everything concurrent under the race detector
-	$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(call some,$(RACE_PKGS))
+	$(if $(filter-out $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(filter-out $(PROP_PKGS),$(RACE_PKGS)))
+	$(if $(filter $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(filter $(PROP_PKGS),$(RACE_PKGS)) -rapid.seed=$(PROP_SEED))
 
 sim: ## run the simulator; SEED=n replays one run
 	HOLDFAST_SEED=$(SEED) $(GO) test -tags $(TAGS) -count=$(COUNT) -v -run Sim ./testcluster/sim/...
 
-prop: ## try each property CHECKS times (default 2000)
+prop: ## try each property CHECKS times (default 2000), with new seeds
 	$(GO) test -tags $(TAGS) -count=$(COUNT) -timeout 30m $(call some,$(call tests_with,pgregory.net/rapid)) -rapid.checks=$(CHECKS)
 
 e2e: build ## run the built binary through real failures (real sockets, real kills)

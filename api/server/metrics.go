@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-cluster/holdfast/placement"
 )
 
 // metrics counts requests by route. Latency leaves out blocking reads, event
@@ -47,5 +49,41 @@ func (m *metrics) begin(rt *route, method string) func(status int) {
 		if rt != nil && !rt.long {
 			m.seconds.WithLabelValues(path, method).Observe(time.Since(start).Seconds())
 		}
+	}
+}
+
+// healthCollector tells how many chains are in each health, as of the local
+// state at the time of the scrape.
+type healthCollector struct {
+	desc  *prometheus.Desc
+	state State
+	count *chainCounts
+}
+
+func newHealthCollector(state State, count *chainCounts) *healthCollector {
+	return &healthCollector{
+		desc:  prometheus.NewDesc("holdfast_chains_by_health", "Chains by health, as this node's state has it.", []string{"health"}, nil),
+		state: state, count: count,
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *healthCollector) Describe(out chan<- *prometheus.Desc) { out <- c.desc }
+
+// Collect implements prometheus.Collector.
+func (c *healthCollector) Collect(out chan<- prometheus.Metric) {
+	n := c.count.of(c.state.View())
+	for _, one := range []struct {
+		health placement.Health
+		chains int
+	}{
+		{placement.HealthHealthy, n.Healthy},
+		{placement.HealthUnder, n.Under},
+		{placement.HealthOver, n.Over},
+		{placement.HealthUnavailable, n.Unavailable},
+		{placement.HealthUnplaceable, n.Unplaceable},
+		{placement.HealthQuarantined, n.Quarantined},
+	} {
+		out <- prometheus.MustNewConstMetric(c.desc, prometheus.GaugeValue, float64(one.chains), string(one.health))
 	}
 }

@@ -402,6 +402,7 @@ func TestPanic(t *testing.T) {
 // apart, and the pages beside the API must be there.
 func TestProbes(t *testing.T) {
 	b := newBackend(t)
+	b.must(fsm.NewPutChain("waits", placement.Spec{}))
 	n, s := b.serve("n1")
 	check := func(path string, want int) {
 		t.Helper()
@@ -422,6 +423,10 @@ func TestProbes(t *testing.T) {
 	check("/v1/status", 200)
 	w := ask(t, s, http.MethodGet, "/metrics", "")
 	if want := `holdfast_http_requests_total{code="503",method="GET",route="/readyz"} 2`; !strings.Contains(w.Body.String(), want) {
+		t.Errorf("no %s in\n%s", want, w.Body)
+	}
+	health := countChains(n.View())
+	if want := fmt.Sprintf("holdfast_chains_by_health{health=\"unavailable\"} %d\n", health.Unavailable); health.Total == 0 || !strings.Contains(w.Body.String(), want) {
 		t.Errorf("no %s in\n%s", want, w.Body)
 	}
 }

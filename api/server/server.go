@@ -168,6 +168,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("api server: %w", err)
 	}
 	s := &Server{cfg: cfg, mux: http.NewServeMux(), routes: map[string]*route{}, metrics: m}
+	if err := cfg.Metrics.Register(newHealthCollector(cfg.State, &s.counts)); err != nil {
+		return nil, fmt.Errorf("api server: registering metrics: %w", err)
+	}
 	s.api = newAPI(s.mux, cfg.Version)
 	s.addRoutes()
 	return s, nil

@@ -115,6 +115,8 @@ func (s *step) check() error {
 		switch {
 		case c.Kind == fsm.ChangeDecision:
 			failed = s.decision(s.after.Decision(c.Revision))
+		case c.Kind == fsm.ChangeChain && c.Deleted:
+			delete(s.k.stamps, placement.ChainID(c.ID)) // one that is made anew has not been moved
 		case c.Kind == fsm.ChangeChain && !c.Deleted:
 			failed = s.chain(placement.ChainID(c.ID))
 		}

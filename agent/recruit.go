@@ -25,7 +25,7 @@ func (p *put) recruit() error {
 			return api.NewProblem(api.UnknownChain, "chain %s does not exist", p.write.Chain)
 		}
 		p.settle(view, c)
-		want := view.Config.WriteCopiesFor(&c.Spec)
+		want := view.Config.WriteCopiesFor(c.Spec)
 		accepted, waiting, slow := p.progress()
 		if len(accepted) >= want {
 			p.uploads = accepted[:want]

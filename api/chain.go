@@ -16,6 +16,12 @@ type Spec struct {
 	RepairDelay *Duration         `json:"repair_delay" required:"false"`
 	Require     []string          `json:"require" required:"false"`
 	Prefer      []string          `json:"prefer" required:"false"`
+
+	Spread       NullString `json:"spread" required:"false"`        // even, none
+	MaxPerZone   *int       `json:"max_per_zone" required:"false"`  // null = as spread says
+	AntiAffinity []string   `json:"anti_affinity" required:"false"` // "key=value" of other chains' labels, or "chain=id"
+	Colocate     []string   `json:"colocate" required:"false"`
+	Near         []string   `json:"near" required:"false"` // expressions over nodes
 }
 
 // Chain is a chain with all that the state knows of it.

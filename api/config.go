@@ -31,4 +31,6 @@ type Config struct {
 	DeadServerTimeout  Duration `json:"dead_server_timeout" required:"false"`
 	WriteCopies        int      `json:"write_copies" required:"false"` // 0 = a majority of desired
 	ContentSizeMax     int64    `json:"content_size_max" required:"false"`
+	MoveBandwidth      int64    `json:"move_bandwidth" required:"false"` // bytes/s; 0 = the cost gate is off
+	MoveHorizon        Duration `json:"move_horizon" required:"false"`
 }

@@ -25,9 +25,10 @@ func bigRig(b *testing.B, chains int) *rig {
 		c.MovesMax, c.BalanceMovesMax, c.NodeMovesInMax, c.NodeMovesOutMax = 1<<20, 1<<20, 1<<20, 1<<20
 		c.Cooldown = 0
 	})
+	wish, _ := spec(3).Normalize()
 	for i := range chains {
 		c := &placement.Chain{ID: placement.ChainID(fmt.Sprintf("chain-%07d", i)), EverReady: true}
-		c.Spec, _ = spec(3).Normalize()
+		c.Spec = &wish
 		c.Generation = placement.Generation(r.m.s.draw())
 		for k := range 3 {
 			c.Holders = append(c.Holders, placement.Holder{

@@ -78,9 +78,9 @@ func (v *View) mayDiscard(s Stray) bool {
 
 func (v *View) duty(c *placement.Chain, h *placement.Holder) Duty {
 	d := Duty{
-		Chain: c.ID, Epoch: h.Epoch, Phase: h.Phase, Content: c.Content, Spec: c.Spec,
+		Chain: c.ID, Epoch: h.Epoch, Phase: h.Phase, Content: c.Content, Spec: *c.Spec,
 		First:   !c.EverReady && h.Source == "",
-		Settled: v.RestoreGuard == nil && v.LiveCount(c) >= v.Config.WriteCopiesFor(&c.Spec),
+		Settled: v.RestoreGuard == nil && v.LiveCount(c) >= v.Config.WriteCopiesFor(c.Spec),
 	}
 	for i := range c.Moves {
 		if m := &c.Moves[i]; m.To == h.Node && m.ToEpoch == h.Epoch {

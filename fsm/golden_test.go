@@ -26,6 +26,7 @@ func samples() []Body {
 		Desired: 2, MinReady: 1, SizeBytes: 3, Weight: 4, Labels: placement.Labels{{Key: "team", Value: "blue"}},
 		Policy: placement.PolicyLazy, Floor: &floor, Gap: &gap, Cooldown: &cooldown, RepairDelay: &delay,
 		Require: []string{"ssd"}, Prefer: []string{"zone=a"},
+		Spread: placement.SpreadEven, MaxPerZone: 2, AntiAffinity: []string{"team=red"}, Colocate: []string{"chain=c2"}, Near: []string{"zone=b"},
 	}
 	put := PutChain{Chain: "c1", Spec: specToRecord(spec), IfGeneration: 5, CreateOnly: true}
 	announce := &Announce{
@@ -35,7 +36,7 @@ func samples() []Body {
 	announce.SetLabels(placement.Labels{{Key: "ssd", Value: "yes"}})
 	announce.SetAddresses(placement.Addresses{Node: "n1:7400", HTTP: "n1:7401", Service: "n1:80"})
 	config := placement.DefaultConfig()
-	config.WriteCopies = 2
+	config.WriteCopies, config.MoveBandwidth = 2, 1<<20
 	return []Body{
 		&Genesis{"cluster", "name", "lineage"}, announce,
 		&Observe{"n1", 7, placement.NodeSuspect}, &Lose{"n1", 7}, &Leave{"n1", "i1"}, &RemoveNode{"n1", true},

@@ -301,7 +301,7 @@ func Due(v *placement.View, n *placement.Node, c *placement.Chain, h *placement.
 	if h.Lost {
 		return false
 	}
-	delay := v.Config.RepairDelayFor(&c.Spec)
+	delay := v.Config.RepairDelayFor(c.Spec)
 	switch {
 	case n.State == placement.NodeLeft:
 		return true

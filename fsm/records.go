@@ -56,12 +56,19 @@ type specRecord struct {
 	RepairDelay *time.Duration   `cbor:"10,keyasint,omitempty"`
 	Require     []string         `cbor:"11,keyasint,omitempty"`
 	Prefer      []string         `cbor:"12,keyasint,omitempty"`
+
+	Spread       placement.Spread `cbor:"13,keyasint,omitempty"`
+	MaxPerZone   int              `cbor:"14,keyasint,omitempty"`
+	AntiAffinity []string         `cbor:"15,keyasint,omitempty"`
+	Colocate     []string         `cbor:"16,keyasint,omitempty"`
+	Near         []string         `cbor:"17,keyasint,omitempty"`
 }
 
 func specToRecord(s placement.Spec) specRecord {
 	return specRecord{
 		s.Desired, s.MinReady, s.SizeBytes, s.Weight, labelsToRecords(s.Labels), s.Policy,
 		s.Floor, s.Gap, s.Cooldown, s.RepairDelay, s.Require, s.Prefer,
+		s.Spread, s.MaxPerZone, s.AntiAffinity, s.Colocate, s.Near,
 	}
 }
 
@@ -71,6 +78,8 @@ func (r specRecord) spec() placement.Spec {
 		Labels: labelsFromRecords(r.Labels), Policy: r.Policy, Floor: r.Floor, Gap: r.Gap,
 		Cooldown: r.Cooldown, RepairDelay: r.RepairDelay,
 		Require: convert(r.Require, same[string]), Prefer: convert(r.Prefer, same[string]),
+		Spread: r.Spread, MaxPerZone: r.MaxPerZone, AntiAffinity: convert(r.AntiAffinity, same[string]),
+		Colocate: convert(r.Colocate, same[string]), Near: convert(r.Near, same[string]),
 	}
 }
 
@@ -103,6 +112,8 @@ type configRecord struct {
 	DeadServerTimeout  time.Duration      `cbor:"26,keyasint"`
 	WriteCopies        int                `cbor:"27,keyasint"`
 	ContentSizeMax     int64              `cbor:"28,keyasint"`
+	MoveBandwidth      int64              `cbor:"29,keyasint"`
+	MoveHorizon        time.Duration      `cbor:"30,keyasint"`
 }
 
 type reasonRecord struct {

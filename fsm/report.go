@@ -211,7 +211,7 @@ func (t *tx) commitContent(b *CommitContent) Result {
 	}
 	c := old.Clone()
 	stored := t.storedBy(c, b.Holders)
-	if want := t.config.WriteCopiesFor(&c.Spec); len(stored) < want {
+	if want := t.config.WriteCopiesFor(c.Spec); len(stored) < want {
 		return refuse(placement.TooFewHolders, "%d of the %d disks that have the bytes still hold chain %s; %d must", len(stored), len(b.Holders), b.Chain, want)
 	}
 	if old.SHA256() != b.SHA256 {

@@ -220,7 +220,7 @@ func holderUsage(c *placement.Chain, h *placement.Holder) placement.Usage {
 // timersOf returns until when something about a chain waits on cluster time:
 // cooldowns, deadlines, backoffs, quarantine.
 func timersOf(c *placement.Chain, cfg *placement.Config) placement.Time {
-	until := max(c.LastRebalance.Add(cfg.CooldownFor(&c.Spec)), c.LastConstraint.Add(cfg.ConstraintCooldown))
+	until := max(c.LastRebalance.Add(cfg.CooldownFor(c.Spec)), c.LastConstraint.Add(cfg.ConstraintCooldown))
 	for i := range c.Moves {
 		until = max(until, c.Moves[i].Deadline)
 	}

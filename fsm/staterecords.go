@@ -78,7 +78,7 @@ type chainRecord struct {
 
 func chainToRecord(c *placement.Chain) chainRecord {
 	return chainRecord{
-		c.ID, c.Generation, c.Revision, specToRecord(c.Spec),
+		c.ID, c.Generation, c.Revision, specToRecord(*c.Spec),
 		convert(c.Holders, func(h placement.Holder) holderRecord { return holderRecord(h) }),
 		convert(c.Moves, func(m placement.Move) moveRecord { return moveRecord(m) }),
 		c.LastRebalance, c.LastConstraint, c.LastDecision, c.EverReady, (*contentRecord)(c.Content), c.Failures,
@@ -112,8 +112,9 @@ func (r *chainRecord) share(in interner) {
 }
 
 func (r *chainRecord) chain() *placement.Chain {
+	spec := r.Spec.spec()
 	return &placement.Chain{
-		ID: r.ID, Generation: r.Generation, Revision: r.Revision, Spec: r.Spec.spec(),
+		ID: r.ID, Generation: r.Generation, Revision: r.Revision, Spec: &spec,
 		Holders:       convert(r.Holders, func(h holderRecord) placement.Holder { return placement.Holder(h) }),
 		Moves:         convert(r.Moves, func(m moveRecord) placement.Move { return placement.Move(m) }),
 		LastRebalance: r.LastRebalance, LastConstraint: r.LastConstraint, LastDecision: r.LastDecision,

@@ -42,7 +42,26 @@ type Spec struct {
 	RepairDelay *time.Duration // nil = configuration
 	Require     []string       // label expressions that a holder's node must satisfy
 	Prefer      []string       // label expressions that it should satisfy
+	Spread      Spread         // how copies should spread over zones, default even
+	MaxPerZone  int            // copies that one zone should hold at most, 1 to 9; 0 = as Spread says
+
+	// AntiAffinity and Colocate name other chains by one of their labels
+	// ("key=value") or by id ("chain=id"): this chain should not, or should,
+	// be held where a copy of one that matches is.
+	AntiAffinity []string
+	Colocate     []string
+	Near         []string // label expressions: the nodes that holders should have a short round trip to
 }
+
+// Spread says how the copies of a chain should spread over the zones.
+type Spread string
+
+// Spreads. Even is the default: as few copies in one zone as the number of
+// zones with eligible nodes allows.
+const (
+	SpreadEven Spread = "even"
+	SpreadNone Spread = "none"
+)
 
 // Normalize returns the spec with its fixed defaults filled in, or an error
 // that begins with the name of the offending field.
@@ -56,6 +75,9 @@ func (s Spec) Normalize() (Spec, error) {
 	if s.Policy == "" {
 		s.Policy = PolicyEager
 	}
+	if s.Spread == "" {
+		s.Spread = SpreadEven
+	}
 	switch {
 	case s.Desired < DesiredMin || s.Desired > DesiredMax:
 		return s, fmt.Errorf("desired: %d is not within %d..%d", s.Desired, DesiredMin, DesiredMax)
@@ -65,6 +87,10 @@ func (s Spec) Normalize() (Spec, error) {
 		return s, fmt.Errorf("size_bytes: %d is not within 0..%d", s.SizeBytes, int64(SizeBytesMax))
 	case s.Weight < 1 || s.Weight > WeightMax*int64(ScoreOne):
 		return s, fmt.Errorf("weight: must be above 0 and at most %d", int64(WeightMax))
+	case s.Spread != SpreadEven && s.Spread != SpreadNone:
+		return s, fmt.Errorf("spread: %q is none of even, none", s.Spread)
+	case s.MaxPerZone < 0 || s.MaxPerZone > DesiredMax:
+		return s, fmt.Errorf("max_per_zone: %d is not within 1..%d", s.MaxPerZone, DesiredMax)
 	case s.Policy != PolicyEager && s.Policy != PolicyLazy && s.Policy != PolicyPinned:
 		return s, fmt.Errorf("policy: %q is none of eager, lazy, pinned", s.Policy)
 	}
@@ -90,7 +116,7 @@ func checkExpressions(s Spec) error {
 	for _, list := range []struct {
 		field string
 		exprs []string
-	}{{"require", s.Require}, {"prefer", s.Prefer}} {
+	}{{"require", s.Require}, {"prefer", s.Prefer}, {"near", s.Near}} {
 		if len(list.exprs) > ExpressionsMax {
 			return fmt.Errorf("%s: %d expressions given, at most %d are allowed", list.field, len(list.exprs), ExpressionsMax)
 		}
@@ -225,7 +251,7 @@ type Chain struct {
 	ID             ChainID
 	Generation     Generation
 	Revision       Revision
-	Spec           Spec
+	Spec           *Spec    // shared by chains with equal specs; never written
 	Holders        []Holder // sorted by node
 	Moves          []Move   // sorted by id
 	LastRebalance  Time     // the cooldown stamp (rule S9)

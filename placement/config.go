@@ -72,6 +72,13 @@ type Config struct {
 	WriteCopies int
 	// ContentSizeMax bounds one content in bytes. Default 64 GiB.
 	ContentSizeMax int64
+	// MoveBandwidth is the bytes per second that a balance move is reckoned to
+	// get. Above 0, its cost gate counts: the time that the copy takes, as a
+	// share of MoveHorizon, is added to the gap. Default 0, moves cost nothing.
+	MoveBandwidth int64
+	// MoveHorizon is how long a better place is reckoned to stay better, for
+	// the cost gate. 1 min..DurationMax, default 1 h.
+	MoveHorizon time.Duration
 }
 
 // DefaultConfig returns the configuration a new cluster starts with.
@@ -87,7 +94,7 @@ func DefaultConfig() Config {
 		BackoffMin: time.Minute, BackoffMax: time.Hour,
 		DropGrace: 5 * time.Second, RequestTTL: time.Minute, TombstoneTTL: 168 * time.Hour, ForcedTTL: time.Hour,
 		MaxVoters: 5, DeadServerTimeout: 24 * time.Hour,
-		ContentSizeMax: 64 << 30,
+		ContentSizeMax: 64 << 30, MoveHorizon: time.Hour,
 	}
 }
 
@@ -116,6 +123,7 @@ func (c Config) Validate() error {
 		{"move_deadline", c.MoveDeadline, time.Second, DurationMax},
 		{"backoff_max", c.BackoffMax, time.Second, DurationMax},
 		{"backoff_min", c.BackoffMin, time.Second, c.BackoffMax},
+		{"move_horizon", c.MoveHorizon, time.Minute, DurationMax},
 		{"drop_grace", c.DropGrace, 0, time.Hour},
 		{"request_ttl", c.RequestTTL, 10 * time.Second, time.Hour},
 		{"tombstone_ttl", c.TombstoneTTL, time.Hour, DurationMax},
@@ -147,6 +155,7 @@ func (c Config) validateCounts() error {
 		{"max_voters", int64(c.MaxVoters), 1, 9},
 		{"write_copies", int64(c.WriteCopies), 0, DesiredMax},
 		{"content_size_max", c.ContentSizeMax, 1, SizeBytesMax},
+		{"move_bandwidth", c.MoveBandwidth, 0, SizeBytesMax},
 	} {
 		if f.v < f.at || f.v > f.end {
 			return fmt.Errorf("%s: %d is not within %d..%d", f.name, f.v, f.at, f.end)

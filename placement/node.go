@@ -61,12 +61,32 @@ type Node struct {
 	Zone          string
 	Labels        Labels
 	Addresses     Addresses
-	CapacityBytes int64 // bytes it offers to content; 0 = unknown, unlimited
-	Weight        Score // 0 to 1, the operator's wish for its share
-	NoSpace       bool  // its disk reserve is reached: no target (design section 5)
+	Capabilities  Capabilities // what it said of itself that seldom changes
+	CapacityBytes int64        // bytes it offers to content; 0 = unknown, unlimited
+	Weight        Score        // 0 to 1, the operator's wish for its share
+	NoSpace       bool         // its disk reserve is reached: no target (design section 5)
 	Version       string
 	FeatureLevel  int // the highest feature level its build supports (rule S19)
 }
+
+// Capability is one slow fact that a node publishes of itself: a number or a
+// text.
+type Capability struct {
+	Key      string
+	Number   float64 // finite; 0 for a text
+	Text     string
+	IsNumber bool
+}
+
+// Capabilities is sorted by key and has each key once.
+type Capabilities []Capability
+
+// Keys of the capabilities that every node publishes where its machine tells.
+const (
+	CapabilityCores       = "cores"
+	CapabilityMemoryBytes = "memory_bytes"
+	CapabilityDiskBytes   = "disk_bytes"
+)
 
 // Usage is what the state's assignments add up to on one node. It is derived
 // from the chains and exact: planning and Apply read the same numbers.

@@ -67,7 +67,7 @@ func (v *View) MinReady(c *Chain, mode SwapMode) int {
 		}
 	}
 	if c.Content != nil {
-		n = max(n, v.Config.WriteCopiesFor(&c.Spec))
+		n = max(n, v.Config.WriteCopiesFor(c.Spec))
 	}
 	return n
 }
@@ -142,7 +142,7 @@ func (v *View) EligibleTarget(c *Chain, node NodeID) Verdict {
 // CoolingUntil returns the cluster time until which balance leaves c alone,
 // or [Never]. Exactly at that time it is eligible again.
 func (v *View) CoolingUntil(c *Chain) Time {
-	return c.LastRebalance.Add(v.Config.CooldownFor(&c.Spec))
+	return c.LastRebalance.Add(v.Config.CooldownFor(c.Spec))
 }
 
 // Budget tells whether one more move of that cause from and to those nodes

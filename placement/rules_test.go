@@ -16,7 +16,7 @@ func scene(t *testing.T, spec Spec, picture string) (*View, *Chain) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Chain{ID: "x", Spec: spec}
+	c := &Chain{ID: "x", Spec: &spec}
 	nodes, held := map[NodeID]*Node{}, map[HeldKey]ChainID{}
 	for _, word := range strings.Fields(picture) {
 		id, rest, holds := strings.Cut(word, ":")

@@ -13,7 +13,7 @@ func (p *pass) examineBalance(c *placement.Chain) {
 		return
 	}
 	victim, from := p.lowest(c)
-	floor, gap := p.view.Config.FloorFor(&c.Spec), p.view.Config.GapFor(&c.Spec)
+	floor, gap := p.view.Config.FloorFor(c.Spec), p.view.Config.GapFor(c.Spec)
 	if !p.gate(GateScored, victim != "", func() words { return scoredWords(victim) }) ||
 		!p.gate(GateFloor, from < floor, func() words { return floorWords(victim, from, floor) }) {
 		return

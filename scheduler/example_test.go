@@ -39,7 +39,7 @@ func ExampleDecide() {
 		}
 	}
 	chain := &placement.Chain{
-		ID: "books", Revision: 7, EverReady: true, Spec: placement.Spec{Desired: 2, Weight: int64(placement.ScoreOne)},
+		ID: "books", Revision: 7, EverReady: true, Spec: &placement.Spec{Desired: 2, Weight: int64(placement.ScoreOne)},
 		Holders: []placement.Holder{{Node: "attic", Phase: placement.Ready}, {Node: "cellar", Phase: placement.Ready}},
 	}
 	view := &placement.View{

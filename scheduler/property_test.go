@@ -266,11 +266,11 @@ func breachOfMove(v *placement.View, c *placement.Chain, d placement.Decision) s
 	}
 	switch d.Cause {
 	case placement.CauseBalance:
-		cooled := v.Now.Sub(c.LastRebalance) >= v.Config.CooldownFor(&c.Spec)
+		cooled := v.Now.Sub(c.LastRebalance) >= v.Config.CooldownFor(c.Spec)
 		if !cooled || c.Spec.Policy == placement.PolicyPinned || len(c.Moves) > 0 || v.Missing(c) > 0 || v.LiveCount(c) < c.Spec.Desired {
 			return "balance touches a chain that it must leave alone"
 		}
-		if d.ScoreFrom >= v.Config.FloorFor(&c.Spec) || d.ScoreTo-d.ScoreFrom <= v.Config.GapFor(&c.Spec) {
+		if d.ScoreFrom >= v.Config.FloorFor(c.Spec) || d.ScoreTo-d.ScoreFrom <= v.Config.GapFor(c.Spec) {
 			return "the scores do not justify the move"
 		}
 	case placement.CauseConstraint:

@@ -26,7 +26,7 @@ func texts[S ~string](in []S) []string {
 func renderChain(v *fsm.View, c *placement.Chain) api.Chain {
 	out := api.Chain{
 		ID: string(c.ID), Generation: uint64(c.Generation), Revision: uint64(c.Revision),
-		Health: string(v.HealthOf(c)), Spec: renderSpec(&c.Spec),
+		Health: string(v.HealthOf(c)), Spec: renderSpec(c.Spec),
 		Holders:       list(c.Holders, func(h placement.Holder) api.Holder { return renderHolder(v, c, &h) }),
 		Moves:         list(c.Moves, func(m placement.Move) api.Move { return renderMove(c.ID, &m) }),
 		LastRebalance: api.ClusterTime(c.LastRebalance),
@@ -50,9 +50,13 @@ func renderSpec(s *placement.Spec) api.Spec {
 		Labels: s.Labels.Map(), Policy: api.NullString(s.Policy), Floor: s.Floor, Gap: s.Gap,
 		Cooldown: (*api.Duration)(s.Cooldown), RepairDelay: (*api.Duration)(s.RepairDelay),
 		Require: texts(s.Require), Prefer: texts(s.Prefer),
+		Spread: api.NullString(s.Spread), AntiAffinity: texts(s.AntiAffinity), Colocate: texts(s.Colocate), Near: texts(s.Near),
 	}
 	if s.MinReady != 0 {
 		out.MinReady = new(s.MinReady)
+	}
+	if s.MaxPerZone != 0 {
+		out.MaxPerZone = new(s.MaxPerZone)
 	}
 	return out
 }
@@ -147,6 +151,7 @@ func renderConfig(c *placement.Config) *api.Config {
 		TombstoneTTL: api.Duration(c.TombstoneTTL), ForcedTTL: api.Duration(c.ForcedTTL),
 		MaxVoters: c.MaxVoters, DeadServerTimeout: api.Duration(c.DeadServerTimeout),
 		WriteCopies: c.WriteCopies, ContentSizeMax: c.ContentSizeMax,
+		MoveBandwidth: c.MoveBandwidth, MoveHorizon: api.Duration(c.MoveHorizon),
 	}
 }
 
@@ -164,5 +169,6 @@ func readConfig(c *api.Config) placement.Config {
 		TombstoneTTL: time.Duration(c.TombstoneTTL), ForcedTTL: time.Duration(c.ForcedTTL),
 		MaxVoters: c.MaxVoters, DeadServerTimeout: time.Duration(c.DeadServerTimeout),
 		WriteCopies: c.WriteCopies, ContentSizeMax: c.ContentSizeMax,
+		MoveBandwidth: c.MoveBandwidth, MoveHorizon: time.Duration(c.MoveHorizon),
 	}
 }

@@ -17,6 +17,7 @@ func readSpec(prefix string, in *api.Spec) (placement.Spec, error) {
 		Policy: placement.Policy(in.Policy), Floor: in.Floor, Gap: in.Gap,
 		Cooldown: (*time.Duration)(in.Cooldown), RepairDelay: (*time.Duration)(in.RepairDelay),
 		Require: in.Require, Prefer: in.Prefer,
+		Spread: placement.Spread(in.Spread), AntiAffinity: in.AntiAffinity, Colocate: in.Colocate, Near: in.Near,
 	}
 	err := readSpecNumbers(&out, in)
 	if err == nil {
@@ -47,6 +48,11 @@ func readSpecNumbers(out *placement.Spec, in *api.Spec) error {
 	if in.MinReady != nil {
 		if out.MinReady = *in.MinReady; out.MinReady == 0 {
 			return errorf("min_ready: 0 is not within 1..desired")
+		}
+	}
+	if in.MaxPerZone != nil {
+		if out.MaxPerZone = *in.MaxPerZone; out.MaxPerZone == 0 {
+			return fmt.Errorf("max_per_zone: 0 is not within 1..%d", placement.DesiredMax)
 		}
 	}
 	if in.SizeBytes != nil {

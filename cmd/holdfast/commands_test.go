@@ -190,7 +190,7 @@ func TestContent(t *testing.T) {
 		r := execute(t, c.environ(), "some bytes", "content", "put", "new", from, "--desired", "2", "--reason", "why", "--if-match", strings.Repeat("0", 64))
 		want := []string{
 			"GET /v1/chains/new",
-			`PUT /v1/chains/new?reason=why {"spec":{"desired":2,"min_ready":null,"size_bytes":null,"weight":null,"labels":null,"policy":null,"floor":null,"gap":null,"cooldown":null,"repair_delay":null,"require":null,"prefer":null},"reason":null}`,
+			`PUT /v1/chains/new?reason=why {"spec":{"desired":2,"min_ready":null,"size_bytes":null,"weight":null,"labels":null,"policy":null,"floor":null,"gap":null,"cooldown":null,"repair_delay":null,"require":null,"prefer":null,"spread":null,"max_per_zone":null,"anti_affinity":null,"colocate":null,"near":null},"reason":null}`,
 			"PUT /v1/chains/new/content?reason=why&timeout=5s some bytes",
 		}
 		if diff := cmp.Diff(want, c.asked); diff != "" || r.code != exitDone || !strings.Contains(r.out, "on disk at n1, n2") {

@@ -44,7 +44,7 @@ type node struct {
 func newBound(view *placement.View, facts placement.Facts, r *scheduler.Reservations) *bound {
 	b := &bound{view: view, r: r, at: make(map[placement.NodeID]int, view.Nodes.Len()), sized: true, version: -1}
 	var total, count float64
-	none := &placement.Chain{}
+	none := &placement.Chain{Spec: &placement.Spec{}}
 	view.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
 		x := node{node: n, eligible: view.EligibleTarget(none, id).OK()}
 		x.sample, x.healthy = facts.Sample(id)
@@ -152,5 +152,5 @@ func (b *bound) lowest(c *placement.Chain) (low float64, ok bool) {
 // its load.
 func (b *bound) sound(c *placement.Chain, i int) bool {
 	j := b.judgeUnloaded(c, i)
-	return millionths(j.score()) >= b.view.Config.FloorFor(&c.Spec)
+	return millionths(j.score()) >= b.view.Config.FloorFor(c.Spec)
 }

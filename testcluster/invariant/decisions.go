@@ -48,7 +48,7 @@ func (s *step) moveOpened(d placement.Decision) error {
 	if m := b.Rebalance(); m != nil {
 		return fmt.Errorf("one-rebalance: chain %s had move %d open when another was opened", d.Chain, m.ID)
 	}
-	cooldown := s.before.Config.CooldownFor(&b.Spec)
+	cooldown := s.before.Config.CooldownFor(b.Spec)
 	if last, ok := s.k.stamps[d.Chain]; ok && d.Cause == placement.CauseBalance && s.after.Now.Sub(last) < cooldown {
 		return fmt.Errorf("cooled: chain %s is moved by balance %v after its last rebalance, the cooldown is %v", d.Chain, s.after.Now.Sub(last), cooldown)
 	}

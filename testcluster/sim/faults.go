@@ -151,7 +151,7 @@ func (w *World) put() {
 	for _, h := range c.Holders {
 		n := w.node(h.Node)
 		m := v.Node(h.Node)
-		if len(body.Holders) == v.Config.WriteCopiesFor(&c.Spec) || !n.reachable() || h.Phase == placement.Dropping || m == nil || m.Process != n.name() {
+		if len(body.Holders) == v.Config.WriteCopiesFor(c.Spec) || !n.reachable() || h.Phase == placement.Dropping || m == nil || m.Process != n.name() {
 			continue
 		}
 		n.store(holder.Copy{Chain: c.ID, Epoch: h.Epoch, SHA256: body.SHA256, SizeBytes: body.Size, Staged: true, Base: body.Base})

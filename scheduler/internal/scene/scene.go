@@ -60,7 +60,7 @@ func (s *Scene) AddNode(id placement.NodeID) *placement.Node {
 func (s *Scene) AddChain(id placement.ChainID, desired int, holders ...placement.NodeID) *placement.Chain {
 	c := &placement.Chain{
 		ID: id, Revision: s.Draw(), EverReady: true,
-		Spec: placement.Spec{Desired: desired, Weight: int64(placement.ScoreOne), Policy: placement.PolicyEager},
+		Spec: &placement.Spec{Desired: desired, Weight: int64(placement.ScoreOne), Policy: placement.PolicyEager},
 	}
 	for _, node := range holders {
 		s.AddHolder(c, node, placement.Ready)

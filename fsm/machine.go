@@ -70,6 +70,23 @@ func (v *View) ChangedSince(since placement.Revision, visit func(Change) bool) b
 	return true
 }
 
+// Touched calls chain and node with the id of each that has changed after
+// revision since, as often as it did. It answers false when since is older
+// than the kept changes: anything may have changed. It is what
+// scheduler.Planner learns from.
+func (v *View) Touched(since placement.Revision, chain func(placement.ChainID), node func(placement.NodeID)) bool {
+	return v.ChangedSince(since, func(c Change) bool {
+		switch c.Kind {
+		case ChangeChain:
+			chain(placement.ChainID(c.ID))
+		case ChangeNode:
+			node(placement.NodeID(c.ID))
+		default:
+		}
+		return true
+	})
+}
+
 // Decisions calls visit with the records of the history before the revision
 // (0 = all), newest first, until it returns false.
 func (v *View) Decisions(before placement.Revision, visit func(*placement.Record) bool) {

@@ -41,10 +41,36 @@ type Explainer interface {
 // Chooser is what a bound scorer implements to rank targets with the pass's
 // own admission in one search, instead of being asked again for each refusal.
 type Chooser interface {
-	// Choose returns the best node that admit lets through, if its score is
-	// above the given one; [placement.NoScore] asks for the best whatever it
+	// Choose returns the best node that admit lets through, scored as it would
+	// be once the copy on victim ("" = none) has moved there, if that is above
+	// the given score; [placement.NoScore] asks for the best whatever it
 	// scores.
-	Choose(chain placement.ChainID, above placement.Score, admit func(placement.NodeID) bool) (node placement.NodeID, score float64, ok bool)
+	Choose(chain placement.ChainID, victim placement.NodeID, above placement.Score, admit func(placement.NodeID) bool) (node placement.NodeID, score float64, ok bool)
+}
+
+// Class is what of a copy, apart from its node, decides whether balance might
+// move it. Copies on one node with equal classes are alike to a [Screener].
+type Class struct {
+	Floor, Gap float64 // the chain's own, -1 = the configuration's
+	Lazy       bool
+	Desired    int
+	Spread     placement.Spread
+	MaxPerZone int
+	Require    string // expressions, joined by newlines
+	Prefer     string
+	Zones      string // zones of the chain's other holders that stay, sorted, joined by newlines
+	Single     bool   // the chain names other chains, or nodes to be near to: its copies are alike to none
+}
+
+// Screener is what a bound scorer implements to spare balance the copies that
+// it has nothing against. Without it, every chain is examined.
+type Screener interface {
+	// Hot tells whether any copy of that class on node might score below its
+	// floor while some node that balance may still use might score above it by
+	// more than the gap. It may say yes too often, and never no wrongly. It
+	// depends on nodes, facts, configuration and reservations, never on a
+	// single chain.
+	Hot(class *Class, node placement.NodeID) bool
 }
 
 // TieBreaker is what a scorer implements that knows more than its scores say:

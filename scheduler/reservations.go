@@ -16,6 +16,7 @@ type Reservations struct {
 	usage   *index[placement.Usage]
 	load    map[placement.NodeID]int64 // planned weight, millionths
 	leaving map[placement.NodeID]int64 // bytes of copies that are on their way out
+	beside  map[string]map[placement.NodeID]int
 	version int
 }
 
@@ -47,6 +48,12 @@ func (r *Reservations) Load(node placement.NodeID) int64 { return r.load[node] }
 // LeavingBytes returns the bytes of copies on node that are dropping or the
 // victims of open and planned moves.
 func (r *Reservations) LeavingBytes(node placement.NodeID) int64 { return r.leaving[node] }
+
+// Beside returns how many copies of chains that match the expression (see
+// [placement.Spec].AntiAffinity) node holds or is planned to hold.
+func (r *Reservations) Beside(expr string, node placement.NodeID) int {
+	return r.beside[expr][node]
+}
 
 // shift plans weight more (or less) on node.
 func (r *Reservations) shift(node placement.NodeID, weight int64) {

@@ -48,7 +48,7 @@ func (p *pass) best(c *placement.Chain, w want, above placement.Score) (placemen
 		return "", placement.NoScore, false
 	}
 	if p.chooser != nil {
-		node, f, ok := p.chooser.Choose(c.ID, above, func(n placement.NodeID) bool {
+		node, f, ok := p.chooser.Choose(c.ID, w.from, above, func(n placement.NodeID) bool {
 			return n != w.avoid && p.admit(c, w, n).OK()
 		})
 		score, finite := placement.ScoreOf(f)

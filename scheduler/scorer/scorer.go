@@ -50,14 +50,14 @@ func (b *bound) Score(chain placement.ChainID, node placement.NodeID) (float64, 
 // exclude: the highest score, then the larger product of the axes, then the
 // lowest id.
 func (b *bound) BestAlternative(chain placement.ChainID, exclude []placement.NodeID) (placement.NodeID, float64, bool) {
-	return b.Choose(chain, placement.NoScore, func(n placement.NodeID) bool {
+	return b.Choose(chain, "", placement.NoScore, func(n placement.NodeID) bool {
 		return !slices.Contains(exclude, n) && b.view.EligibleTarget(b.chain(chain), n).OK()
 	})
 }
 
 // Choose is BestAlternative among the nodes that admit lets through, if the
 // best of them scores above the given score.
-func (b *bound) Choose(chain placement.ChainID, above placement.Score, admit func(placement.NodeID) bool) (placement.NodeID, float64, bool) {
+func (b *bound) Choose(chain placement.ChainID, _ placement.NodeID, above placement.Score, admit func(placement.NodeID) bool) (placement.NodeID, float64, bool) {
 	c := b.chain(chain)
 	if c == nil {
 		return "", 0, false

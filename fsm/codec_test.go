@@ -207,14 +207,14 @@ func ptr[T any](x T) *T { return &x }
 // did not. The same spec is put again after a restore.
 func TestEmptyListsAreUnset(t *testing.T) {
 	data := entry(t, map[any]any{1: 5, 5: []any{map[any]any{1: uint8(opPutChain), 2: "", 3: "", 6: map[any]any{
-		1: "c", 2: map[any]any{1: 2, 5: []any{}, 11: []any{}, 12: []any{}},
+		1: "c", 2: map[any]any{1: 2, 5: []any{}, 11: []any{}, 12: []any{}, 15: []any{}, 16: []any{}, 17: []any{}},
 	}}}})
 	r := newRig(t)
 	if _, err := r.m.Apply(r.m.View().Index+1, 1, data); err != nil {
 		t.Fatal(err)
 	}
-	got := r.is("c").Spec
-	if diff := cmp.Diff(placement.Spec{Desired: 2, Weight: 1_000_000, Policy: placement.PolicyEager}, got); diff != "" {
+	got := *r.is("c").Spec
+	if diff := cmp.Diff(placement.Spec{Desired: 2, Weight: 1_000_000, Policy: placement.PolicyEager, Spread: placement.SpreadEven}, got); diff != "" {
 		t.Errorf("spec (-want +got):\n%s", diff)
 	}
 }

@@ -65,8 +65,7 @@ func (h *holding) concerned(view *fsm.View, own placement.Incarnation, after uin
 		switch c.Kind {
 		case fsm.ChangeChain:
 			id := placement.ChainID(c.ID)
-			_, now := view.Held.Get(placement.HeldKeyOf(h.node.cfg.Node, id))
-			found = now || h.last.chains[id]
+			found = view.Holds(h.node.cfg.Node, id) || h.last.chains[id]
 		case fsm.ChangeNode, fsm.ChangeConfig:
 			found = true // addresses and reachability of sources; drop grace
 		default: // decisions and moves come with a change of their chain

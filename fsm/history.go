@@ -9,9 +9,9 @@ func (t *tx) record(c *placement.Chain, d placement.Decision, verdict placement.
 		Revision: t.draw(), Decision: d, Verdict: verdict,
 		Index: t.index, Term: t.term, Actor: t.op.Actor, At: t.now, Wall: t.batch.Wall,
 	}
-	t.decisions.Set(r.Revision, r)
-	if t.decisions.Len() > HistoryMax {
-		t.decisions.PopMin()
+	t.decisions.push(r.Revision, r)
+	if t.decisions.len() > HistoryMax {
+		t.decisions.pop()
 	}
 	c.LastDecision = r.Revision
 	t.changed(Change{r.Revision, ChangeDecision, string(d.Chain), false})
@@ -24,7 +24,7 @@ func (t *tx) recordRefusal(d placement.Decision, verdict placement.Code) {
 	if old == nil {
 		return
 	}
-	if last, ok := t.decisions.Get(old.LastDecision); ok && last.Verdict == verdict &&
+	if last, ok := t.decisions.get(old.LastDecision); ok && last.Verdict == verdict &&
 		last.Decision.Kind == d.Kind && last.Decision.Cause == d.Cause &&
 		last.Decision.From == d.From && last.Decision.To == d.To {
 		return

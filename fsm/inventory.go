@@ -165,7 +165,7 @@ func (t *tx) straysIn(b *Report) []Stray {
 // straysOf returns the unlisted copies on node, of one chain or of all ("").
 func (t *tx) straysOf(node placement.NodeID, chain placement.ChainID) []Stray {
 	var list []Stray
-	t.strays.Ascend(placement.HeldKeyOf(node, chain), func(_ string, s Stray) bool {
+	t.strays.Ascend(strayPrefix(node, chain), func(_ string, s Stray) bool {
 		if s.Node != node || chain != "" && s.Chain != chain {
 			return false
 		}

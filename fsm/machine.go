@@ -46,8 +46,8 @@ func (m *Machine) publish(before *View) {
 type View struct {
 	placement.View
 
-	decisions  *btree.Map[placement.Revision, *placement.Record]
-	changes    *btree.Map[placement.Revision, Change]
+	decisions  ring[*placement.Record]
+	changes    ring[Change]
 	strays     *btree.Map[string, Stray]
 	tombstones *btree.Map[placement.ChainID, Tombstone]
 	requests   *btree.Map[string, request]
@@ -66,7 +66,8 @@ func (v *View) ChangedSince(since placement.Revision, visit func(Change) bool) b
 	if since < v.changesCut || since > v.Revision {
 		return false
 	}
-	v.changes.Ascend(since+1, func(_ placement.Revision, c Change) bool { return visit(c) })
+	for i := v.changes.from(since + 1); i < v.changes.len() && visit(v.changes.at(i).value); i++ {
+	}
 	return true
 }
 
@@ -90,10 +91,12 @@ func (v *View) Touched(since placement.Revision, chain func(placement.ChainID), 
 // Decisions calls visit with the records of the history before the revision
 // (0 = all), newest first, until it returns false.
 func (v *View) Decisions(before placement.Revision, visit func(*placement.Record) bool) {
-	if before == 0 {
-		before = ^placement.Revision(0)
+	i := v.decisions.len()
+	if before != 0 {
+		i = v.decisions.from(before)
 	}
-	v.decisions.Descend(before-1, func(_ placement.Revision, r *placement.Record) bool { return visit(r) })
+	for i--; i >= 0 && visit(v.decisions.at(i).value); i-- {
+	}
 }
 
 // TimersUntil returns a cluster time after which no chain waits on time: no
@@ -103,20 +106,22 @@ func (v *View) TimersUntil() placement.Time { return v.timers }
 
 // Decided returns the revision of the newest record of the history, 0 if none.
 func (v *View) Decided() placement.Revision {
-	at, _, _ := v.decisions.Max()
-	return at
+	if n := v.decisions.len(); n > 0 {
+		return v.decisions.at(n - 1).revision
+	}
+	return 0
 }
 
 // Decision returns the record at a revision, or nil.
 func (v *View) Decision(at placement.Revision) *placement.Record {
-	r, _ := v.decisions.Get(at)
+	r, _ := v.decisions.get(at)
 	return r
 }
 
 // Strays calls visit with each copy that node holds and the state does not
 // list, in chain order, until it returns false.
 func (v *View) Strays(node placement.NodeID, visit func(Stray) bool) {
-	prefix := placement.HeldKeyOf(node, "")
+	prefix := strayPrefix(node, "")
 	v.strays.Ascend(prefix, func(_ string, s Stray) bool { return s.Node == node && visit(s) })
 }
 

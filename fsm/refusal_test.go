@@ -415,11 +415,11 @@ func TestReasonIsNeeded(t *testing.T) {
 func TestRefusalIsRecordedOnce(t *testing.T) {
 	r := newRig(t, "a", "b")
 	r.chain("x", spec(1), "a")
-	before := r.m.View().decisions.Len()
+	before := r.m.View().decisions.len()
 	for range 3 {
 		r.refuses(placement.BelowMinReady, func() Body { r.do(NewPutChain("x", spec(2))); return r.move(placement.CauseBalance, "x", "a", "b") }())
 	}
-	if got := r.m.View().decisions.Len() - before; got != 1 {
+	if got := r.m.View().decisions.len() - before; got != 1 {
 		t.Errorf("%d records of the same refusal", got)
 	}
 	last := r.m.View().Decision(r.m.View().Decided())

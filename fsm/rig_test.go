@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -273,7 +271,7 @@ func (r *rig) still() []byte {
 	r.Helper()
 	v := *r.m.View()
 	v.Index, v.Term, v.Now, v.Revision = 0, 0, 0, 0
-	v.decisions = new(btree.Map[placement.Revision, *placement.Record])
+	v.decisions = ring[*placement.Record]{}
 	chains := map[placement.ChainID]*placement.Chain{}
 	v.Chains.Ascend("", func(id placement.ChainID, c *placement.Chain) bool {
 		chains[id] = c.Clone()

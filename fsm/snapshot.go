@@ -11,8 +11,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -65,7 +63,7 @@ func (v *View) header() headerRecord {
 		Freeze: (*freezeRecord)(v.Freeze), Pause: (*pauseRecord)(v.RepairPause), Guard: v.RestoreGuard,
 		Forced:  convert(v.Forced, func(f placement.Forced) forcedRecord { return forcedRecord(f) }),
 		Counts:  [5]int{v.Nodes.Len(), v.Chains.Len(), v.tombstones.Len(), v.strays.Len(), v.requests.Len()},
-		History: v.decisions.Len(),
+		History: v.decisions.len(),
 	}
 }
 
@@ -111,7 +109,9 @@ func (v *View) WriteTo(out io.Writer) (int64, error) {
 	v.requests.Scan(func(_ string, r request) bool {
 		return w.record(recRequest, requestRecord{r.key, r.hash, r.expires, r.answer})
 	})
-	v.decisions.Scan(func(_ placement.Revision, r *placement.Record) bool { return w.record(recDecision, historyToRecord(r)) })
+	for i := range v.decisions.len() {
+		w.record(recDecision, historyToRecord(v.decisions.at(i).value))
+	}
 	w.bytes([]byte{byte(recEnd)})
 	sum := w.sum.Sum(nil)
 	w.bytes(sum)
@@ -246,7 +246,7 @@ func (s *loading) take(kind recordKind, body []byte) error {
 			r.share(s.names)
 			c := r.chain()
 			s.chains.Load(c.ID, c) // in order, so that the tree is full
-			s.account(c, +1)
+			s.account(nil, c)
 		})
 	case recTombstone:
 		return load(body, func(r *tombstoneRecord) { s.tombstones.Set(r.Chain, Tombstone(*r)) })
@@ -257,7 +257,7 @@ func (s *loading) take(kind recordKind, body []byte) error {
 			s.setRequest(request{key: r.Key, hash: r.Hash, expires: r.Expires, answer: r.Answer})
 		})
 	case recDecision:
-		return load(body, func(r *historyRecord) { s.decisions.Set(r.Revision, r.record()) })
+		return load(body, func(r *historyRecord) { s.decisions.push(r.Revision, r.record()) })
 	default:
 		return fmt.Errorf("%w: it has a record of kind %d, which this build does not know; upgrade this node", errSnapshot, kind)
 	}
@@ -289,7 +289,7 @@ func (s *state) takeHeader(h *headerRecord) error {
 	s.freezing, s.pause = (*placement.Freeze)(h.Freeze), (*placement.RepairPause)(h.Pause)
 	s.guard = h.Guard
 	s.forced = convert(h.Forced, func(f forcedRecord) placement.Forced { return placement.Forced(f) })
-	s.changes = new(btree.Map[placement.Revision, Change])
+	s.changes = ring[Change]{}
 	s.changesCut = s.rev // changes before a snapshot are not kept: readers list anew
 	s.swept = s.now / placement.Time(time.Second)
 	return nil
@@ -298,7 +298,7 @@ func (s *state) takeHeader(h *headerRecord) error {
 // complete checks that all records that the header counted were there.
 func (s *loading) complete() error {
 	got := [5]int{s.nodes.Len(), s.chains.Len(), s.tombstones.Len(), s.strays.Len(), s.requests.Len()}
-	if got != s.head.Counts || s.decisions.Len() != s.head.History {
+	if got != s.head.Counts || s.decisions.len() != s.head.History {
 		return fmt.Errorf("%w: it lacks records that its header counts", errSnapshot)
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/tidwall/btree"
 
@@ -41,15 +40,14 @@ type state struct {
 
 	chains     *btree.Map[placement.ChainID, *placement.Chain]
 	nodes      *btree.Map[placement.NodeID, *placement.Node]
-	decisions  *btree.Map[placement.Revision, *placement.Record]
+	decisions  ring[*placement.Record]
 	strays     *btree.Map[string, Stray]
 	tombstones *btree.Map[placement.ChainID, Tombstone]
 	requests   *btree.Map[string, request]
 
 	// Derived, never encoded: rebuilt on restore.
-	usages    *btree.Map[placement.NodeID, placement.Usage]
-	held      *btree.Map[placement.HeldKey, struct{}]
-	changes   *btree.Map[placement.Revision, Change]
+	on        onNodes
+	changes   ring[Change]
 	expiries  *btree.Map[string, string] // request keys by expiry
 	reqBytes  int64
 	openMoves placement.OpenMoves
@@ -61,13 +59,10 @@ func newState() *state {
 		level: 1, config: placement.DefaultConfig(),
 		chains:     new(btree.Map[placement.ChainID, *placement.Chain]),
 		nodes:      new(btree.Map[placement.NodeID, *placement.Node]),
-		decisions:  new(btree.Map[placement.Revision, *placement.Record]),
 		strays:     new(btree.Map[string, Stray]),
 		tombstones: new(btree.Map[placement.ChainID, Tombstone]),
 		requests:   new(btree.Map[string, request]),
-		usages:     new(btree.Map[placement.NodeID, placement.Usage]),
-		held:       new(btree.Map[placement.HeldKey, struct{}]),
-		changes:    new(btree.Map[placement.Revision, Change]),
+		on:         onNodes{nodes: new(btree.Map[placement.NodeID, *onNode])},
 		expiries:   new(btree.Map[string, string]),
 	}
 }
@@ -76,11 +71,13 @@ func newState() *state {
 func (s *state) freeze() *View {
 	v := &View{
 		View:      s.live(),
-		decisions: s.decisions.Copy(), changes: s.changes.Copy(), strays: s.strays.Copy(),
+		decisions: s.decisions, changes: s.changes, strays: s.strays.Copy(),
 		tombstones: s.tombstones.Copy(), requests: s.requests.Copy(),
 		changesCut: s.changesCut, timers: s.timers, next: make(chan struct{}),
 	}
-	v.Chains, v.Nodes, v.Usages, v.Held = s.chains.Copy(), s.nodes.Copy(), s.usages.Copy(), heldTable{s.held.Copy()}
+	v.Chains, v.Nodes = s.chains.Copy(), s.nodes.Copy()
+	on := s.on.freeze()
+	v.Usages, v.Held = usageTable{on}, heldTable{on}
 	return v
 }
 
@@ -92,7 +89,7 @@ func (s *state) live() placement.View {
 		Revision: s.rev, Index: s.index, Term: s.term, Now: s.now,
 		Config: s.config, ConfigGeneration: s.configGen, Freeze: s.freezing, RepairPause: s.pause,
 		RestoreGuard: s.guard, Forced: s.forced, OpenMoves: s.openMoves,
-		Chains: s.chains, Nodes: s.nodes, Usages: s.usages, Held: heldTable{s.held},
+		Chains: s.chains, Nodes: s.nodes, Usages: usageTable{s.on}, Held: heldTable{s.on},
 	}
 }
 
@@ -123,16 +120,13 @@ func (s *state) putChain(c *placement.Chain) {
 // (progress, the link to the last decision).
 func (s *state) setChain(c *placement.Chain) {
 	slices.SortFunc(c.Holders, func(a, b placement.Holder) int { return cmp.Compare(a.Node, b.Node) })
-	if old := s.chain(c.ID); old != nil {
-		s.account(old, -1)
-	}
-	s.chains.Set(c.ID, c)
-	s.account(c, +1)
+	old, _ := s.chains.Set(c.ID, c)
+	s.account(old, c)
 }
 
 // removeChain deletes a chain.
 func (s *state) removeChain(c *placement.Chain) {
-	s.account(c, -1)
+	s.account(c, nil)
 	s.chains.Delete(c.ID)
 	s.changed(Change{s.draw(), ChangeChain, string(c.ID), true})
 }
@@ -146,47 +140,9 @@ func (s *state) putNode(n *placement.Node) {
 
 // changed remembers which object a revision changed, in a bounded ring.
 func (s *state) changed(c Change) {
-	s.changes.Set(c.Revision, c)
-	if s.changes.Len() > ChangesMax {
-		s.changesCut, _, _ = s.changes.PopMin()
-	}
-}
-
-// account adds (sign +1) or takes away (−1) what a chain contributes to the
-// derived sums and the index of holders.
-func (s *state) account(c *placement.Chain, sign int) {
-	if sign > 0 {
-		s.timers = max(s.timers, timersOf(c, &s.config))
-	}
-	for i := range c.Holders {
-		h := &c.Holders[i]
-		key := placement.HeldKeyOf(h.Node, c.ID)
-		if sign > 0 {
-			s.held.Set(key, struct{}{})
-		} else {
-			s.held.Delete(key)
-		}
-		s.addUsage(h.Node, holderUsage(c, h), sign)
-	}
-	for i := range c.Moves {
-		m := &c.Moves[i]
-		if !Booked(m) {
-			continue
-		}
-		s.openMoves.Total += sign
-		switch m.Cause {
-		case placement.CauseBalance:
-			s.openMoves.Balance += sign
-		case placement.CauseDrain:
-			s.openMoves.Drain += sign
-		default: // the others have no share of their own
-		}
-		if m.From == "" {
-			s.addUsage(m.To, placement.Usage{RepairsIn: 1}, sign)
-			continue
-		}
-		s.addUsage(m.To, placement.Usage{MovesIn: 1}, sign)
-		s.addUsage(m.From, placement.Usage{MovesOut: 1}, sign)
+	s.changes.push(c.Revision, c)
+	if s.changes.len() > ChangesMax {
+		s.changesCut = s.changes.pop()
 	}
 }
 
@@ -233,45 +189,13 @@ func timersOf(c *placement.Chain, cfg *placement.Config) placement.Time {
 	return until
 }
 
-func (s *state) addUsage(node placement.NodeID, u placement.Usage, sign int) {
-	if sign < 0 {
-		u = u.Neg()
-	}
-	old, _ := s.usages.Get(node)
-	if sum := old.Add(u); sum != (placement.Usage{}) {
-		s.usages.Set(node, sum)
-	} else {
-		s.usages.Delete(node)
-	}
-}
-
-// heldTable is the index of holders as a table: the chain is part of the key,
-// and not kept again beside it.
-type heldTable struct {
-	keys *btree.Map[placement.HeldKey, struct{}]
-}
-
-// Get implements placement.Table.
-func (t heldTable) Get(key placement.HeldKey) (placement.ChainID, bool) {
-	if _, ok := t.keys.Get(key); !ok {
-		return "", false
-	}
-	return chainOf(key), true
-}
-
-// Len implements placement.Table.
-func (t heldTable) Len() int { return t.keys.Len() }
-
-// Ascend implements placement.Table.
-func (t heldTable) Ascend(pivot placement.HeldKey, visit func(placement.HeldKey, placement.ChainID) bool) {
-	t.keys.Ascend(pivot, func(key placement.HeldKey, _ struct{}) bool { return visit(key, chainOf(key)) })
-}
-
-func chainOf(key placement.HeldKey) placement.ChainID {
-	return placement.ChainID(key[strings.IndexByte(key, 0)+1:])
+// strayPrefix is what the keys of strays on node, of that chain and those after
+// it, begin with or follow.
+func strayPrefix(node placement.NodeID, chain placement.ChainID) string {
+	return string(node) + "\x00" + string(chain)
 }
 
 // strayKey orders strays by node, then chain, then epoch.
 func strayKey(node placement.NodeID, chain placement.ChainID, epoch placement.Epoch) string {
-	return placement.HeldKeyOf(node, chain) + fmt.Sprintf("\x00%020d", epoch)
+	return strayPrefix(node, chain) + fmt.Sprintf("\x00%020d", epoch)
 }

@@ -114,7 +114,7 @@ func TestChangedSince(t *testing.T) {
 		t.Errorf("visited %d after saying stop at 2", n)
 	}
 
-	for r.m.View().changes.Len() < ChangesMax {
+	for r.m.View().changes.len() < ChangesMax {
 		r.batch(Batch{Ops: puts(BatchOpsMax)})
 	}
 	r.batch(Batch{Ops: puts(BatchOpsMax)})
@@ -122,7 +122,7 @@ func TestChangedSince(t *testing.T) {
 		t.Error("the ring has forgotten the first changes, and says that it knows them")
 	}
 	cut := r.m.View().changesCut
-	if since(cut-1) || !since(cut) || len(got) != ChangesMax || r.m.View().changes.Len() != ChangesMax {
+	if since(cut-1) || !since(cut) || len(got) != ChangesMax || r.m.View().changes.len() != ChangesMax {
 		t.Errorf("ring: cut at %d, %d kept", cut, len(got))
 	}
 	back := New()
@@ -249,7 +249,7 @@ func TestDecisionPages(t *testing.T) {
 		tx.record(&placement.Chain{}, placement.Decision{Move: placement.MoveID(i)}, placement.Accepted)
 	}
 	r.batch(Batch{})
-	if v := r.m.View(); v.decisions.Len() != HistoryMax || v.Decision(old) != nil {
-		t.Errorf("%d records are kept, the limit is %d", v.decisions.Len(), HistoryMax)
+	if v := r.m.View(); v.decisions.len() != HistoryMax || v.Decision(old) != nil {
+		t.Errorf("%d records are kept, the limit is %d", v.decisions.len(), HistoryMax)
 	}
 }

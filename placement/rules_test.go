@@ -17,7 +17,7 @@ func scene(t *testing.T, spec Spec, picture string) (*View, *Chain) {
 		t.Fatal(err)
 	}
 	c := &Chain{ID: "x", Spec: &spec}
-	nodes, held := map[NodeID]*Node{}, map[HeldKey]ChainID{}
+	nodes, held := map[NodeID]*Node{}, map[NodeID]ChainSet{}
 	for _, word := range strings.Fields(picture) {
 		id, rest, holds := strings.Cut(word, ":")
 		n := &Node{ID: NodeID(id), State: NodeAlive, Eligibility: Eligible, Inventoried: true, Weight: ScoreOne}
@@ -35,7 +35,7 @@ func scene(t *testing.T, spec Spec, picture string) (*View, *Chain) {
 			n.State = NodeSuspect
 		}
 		c.Holders = append(c.Holders, h)
-		held[HeldKeyOf(n.ID, "x")] = "x"
+		held[n.ID] = TableOf(map[ChainID]struct{}{"x": {}})
 	}
 	return &View{
 		Now: Time(time.Hour), Config: DefaultConfig(),
@@ -305,10 +305,10 @@ func TestChain(t *testing.T) {
 // TestChainsOnNeighbours: a node's chains are its own although another node's
 // name begins like it.
 func TestChainsOnNeighbours(t *testing.T) {
-	chains, held := map[ChainID]*Chain{}, map[HeldKey]ChainID{}
+	chains, held := map[ChainID]*Chain{}, map[NodeID]ChainSet{}
 	for node, id := range map[NodeID]ChainID{"n": "x", "n1": "a", "n-1": "b", "m": "z"} {
 		chains[id] = &Chain{ID: id, Holders: []Holder{{Node: node}}}
-		held[HeldKeyOf(node, id)] = id
+		held[node] = TableOf(map[ChainID]struct{}{id: {}})
 	}
 	v := &View{Chains: TableOf(chains), Held: TableOf(held)}
 	var got []ChainID

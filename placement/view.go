@@ -28,14 +28,8 @@ type RepairPause struct {
 	Nodes []NodeID // the nodes whose loss began it; half of them back end it
 }
 
-// HeldKey is a key of [View.Held]: one holder, by node first.
-type HeldKey = string
-
-// HeldKeyOf returns the key of the holder of chain on node. Keys of one node
-// are adjacent and in chain order; HeldKeyOf(node, "") is before all of them.
-func HeldKeyOf(node NodeID, chain ChainID) HeldKey {
-	return string(node) + "\x00" + string(chain)
-}
+// ChainSet is an immutable set of chains in id order.
+type ChainSet = Table[ChainID, struct{}]
 
 // View is the replicated state at one revision, as far as placement is
 // concerned. It is immutable and cheap to take.
@@ -60,7 +54,7 @@ type View struct {
 	Chains Table[ChainID, *Chain]
 	Nodes  Table[NodeID, *Node]
 	Usages Table[NodeID, Usage]
-	Held   Table[HeldKey, ChainID]
+	Held   Table[NodeID, ChainSet] // the chains that have a holder on each node
 }
 
 // Node returns the node, or nil.
@@ -84,13 +78,23 @@ func (v *View) Usage(id NodeID) Usage {
 // ChainsOn calls visit for each chain with a holder on node, in id order,
 // until it returns false.
 func (v *View) ChainsOn(node NodeID, visit func(*Chain, *Holder) bool) {
-	v.Held.Ascend(HeldKeyOf(node, ""), func(key HeldKey, id ChainID) bool {
-		if key != HeldKeyOf(node, id) {
-			return false
-		}
+	held, ok := v.Held.Get(node)
+	if !ok {
+		return
+	}
+	held.Ascend("", func(id ChainID, _ struct{}) bool {
 		c := v.Chain(id)
 		return visit(c, c.Holder(node))
 	})
+}
+
+// Holds tells whether chain has a holder on node.
+func (v *View) Holds(node NodeID, chain ChainID) bool {
+	held, ok := v.Held.Get(node)
+	if ok {
+		_, ok = held.Get(chain)
+	}
+	return ok
 }
 
 // sortedTable is a Table over a sorted slice.

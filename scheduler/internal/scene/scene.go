@@ -85,7 +85,7 @@ func (s *Scene) View() *placement.View {
 	}
 	usages := map[placement.NodeID]placement.Usage{}
 	chains := map[placement.ChainID]*placement.Chain{}
-	held := map[placement.HeldKey]placement.ChainID{}
+	on := map[placement.NodeID]map[placement.ChainID]struct{}{}
 	nodes := map[placement.NodeID]*placement.Node{}
 	for _, id := range sortedKeys(s.Nodes) {
 		n := *s.Nodes[id]
@@ -95,10 +95,18 @@ func (s *Scene) View() *placement.View {
 		c := s.Chains[id].Clone()
 		chains[id] = c
 		for i := range c.Holders {
-			held[placement.HeldKeyOf(c.Holders[i].Node, id)] = id
+			node := c.Holders[i].Node
+			if on[node] == nil {
+				on[node] = map[placement.ChainID]struct{}{}
+			}
+			on[node][id] = struct{}{}
 		}
 		addUsage(usages, c)
 		countMoves(&v.OpenMoves, usages, c)
+	}
+	held := map[placement.NodeID]placement.ChainSet{}
+	for _, node := range sortedKeys(on) {
+		held[node] = placement.TableOf(on[node])
 	}
 	v.Nodes, v.Chains, v.Usages, v.Held = placement.TableOf(nodes), placement.TableOf(chains), placement.TableOf(usages), placement.TableOf(held)
 	return v

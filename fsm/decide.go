@@ -24,6 +24,7 @@ func (t *tx) decide(d placement.Decision) Result {
 		return refuse(placement.StaleDecision, "made at revision %d of chain %s, it is at %d now", d.ChainRevision, d.Chain, old.Revision)
 	}
 	c := old.Clone()
+	d = t.ownWords(c, d)
 	var verdict placement.Verdict
 	switch d.Kind {
 	case placement.KindAssign:
@@ -45,6 +46,22 @@ func (t *tx) decide(d placement.Decision) Result {
 	}
 	t.putChain(c)
 	return Result{Chain: c}
+}
+
+// ownWords puts the state's own copies of names into a decision: what the
+// entry brought is not kept for as long as the chain has the holder.
+func (t *tx) ownWords(c *placement.Chain, d placement.Decision) placement.Decision {
+	d.Chain = c.ID
+	if to := t.node(d.To); to != nil {
+		d.To = to.ID
+	}
+	if from := c.Holder(d.From); from != nil {
+		d.From = from.Node
+	}
+	if source := c.Holder(d.Source); source != nil {
+		d.Source = source.Node
+	}
+	return d
 }
 
 // guarded refuses while a restore waits for inventories (rule S5).

@@ -1,8 +1,6 @@
 package fsm
 
 import (
-	"reflect"
-
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -85,14 +83,14 @@ func (t *tx) putSpec(b *PutChain) Result {
 		return refuse(placement.StaleGeneration, "chain %s does not exist, and so is not at generation %d", b.Chain, b.IfGeneration)
 	case old != nil && b.IfGeneration != 0 && old.Generation != b.IfGeneration:
 		return refuse(placement.StaleGeneration, "chain %s is at generation %d, not %d; read it again", b.Chain, old.Generation, b.IfGeneration)
-	case old != nil && reflect.DeepEqual(*old.Spec, spec):
+	case old != nil && sameSpec(old.Spec, &spec):
 		return Result{Chain: old}
 	}
 	c := &placement.Chain{ID: b.Chain}
 	if old != nil {
 		c = old.Clone()
 	}
-	c.Spec, c.Generation = &spec, placement.Generation(t.draw())
+	c.Spec, c.Generation = t.specs.share(&spec), placement.Generation(t.draw())
 	c.Quarantine, c.Failures, c.Backoffs = nil, 0, nil // the new wish gets a new chance
 	t.putChain(c)
 	return Result{Created: old == nil, Chain: c}

@@ -245,6 +245,7 @@ func (s *loading) take(kind recordKind, body []byte) error {
 		return load(body, func(r *chainRecord) {
 			r.share(s.names)
 			c := r.chain()
+			c.Spec = s.specs.share(c.Spec)
 			s.chains.Load(c.ID, c) // in order, so that the tree is full
 			s.account(nil, c)
 		})

@@ -47,6 +47,7 @@ type state struct {
 
 	// Derived, never encoded: rebuilt on restore.
 	on        onNodes
+	specs     specs
 	changes   ring[Change]
 	expiries  *btree.Map[string, string] // request keys by expiry
 	reqBytes  int64

@@ -35,7 +35,7 @@ func House() Rules {
 		Module: "github.com/holdfast-cluster/holdfast",
 		Layers: []Layer{
 			{Path: "placement", Pure: true},
-			{Path: "scheduler", Imports: []string{"placement"}, Pure: true},
+			{Path: "scheduler", Imports: []string{"placement"}, External: []string{btree}, Pure: true},
 			{Path: "scheduler/scorer", Imports: []string{"placement", "scheduler"}, Pure: true},
 			{Path: "fsm", Imports: []string{"placement"}, External: []string{cbor, btree}, Pure: true},
 			{Path: "holder", Imports: []string{"placement"}, External: anything, PureFiles: []string{"diff.go"}, Goroutines: true},
@@ -53,7 +53,8 @@ func House() Rules {
 				Goroutines: true,
 			},
 			{Path: "agent", Imports: shell, External: anything, Goroutines: true},
-			{Path: "cmd/holdfast", Imports: slices.Concat(shell, []string{"agent"}), External: anything, Goroutines: true},
+			{Path: "internal/bench", Imports: slices.Concat(shell, []string{"agent"}), External: anything, Goroutines: true},
+			{Path: "cmd/holdfast", Imports: slices.Concat(shell, []string{"agent", "internal/bench"}), External: anything, Goroutines: true},
 			{Path: "testcluster/simnet", Imports: []string{"transport"}, External: anything, Goroutines: true, TestsOnly: true},
 			{
 				Path:       "testcluster",

@@ -1,0 +1,73 @@
+package bench
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// tiny is a size at which everything is real and nothing takes long.
+func tiny(t *testing.T) Config {
+	t.Helper()
+	return Config{
+		Chains: 900, Nodes: 9, Clients: 8, Size: 4 << 20, Length: 200 * time.Millisecond, Dir: t.TempDir(),
+		Progress: t.Logf,
+	}
+}
+
+// has checks that a report's JSON is one flat object of finite numbers that
+// has these keys, each above 0.
+func has(t *testing.T, r *Report, keys ...string) map[string]float64 {
+	t.Helper()
+	data, err := r.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flat map[string]float64
+	if err := json.Unmarshal(data, &flat); err != nil {
+		t.Fatalf("%s: %v", data, err)
+	}
+	for _, k := range keys {
+		if v, ok := flat[k]; !ok || !(v > 0) || math.IsInf(v, 0) {
+			t.Errorf("%s is %v (there: %t) in %s", k, v, ok, data)
+		}
+	}
+	var table testWriter
+	if err := r.WriteTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s\n%s", table, data)
+	return flat
+}
+
+type testWriter []byte
+
+func (w *testWriter) Write(p []byte) (int, error) { *w = append(*w, p...); return len(p), nil }
+
+// The plan benchmark builds its state, plans in each situation and reports
+// every key of the contract.
+func TestPlan(t *testing.T) {
+	r, err := Plan(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := has(t, r, "chains", "nodes", "cold_seconds", "idle_seconds", "node_loss_seconds", "one_change_seconds", "rss_bytes", "naive_seconds", "node_loss_decisions")
+	if _, ok := got["idle_allocs"]; !ok || got["chains"] != 900 || got["nodes"] != 9 || got["cold_decisions"] != 0 {
+		t.Errorf("reported %v", got)
+	}
+}
+
+// The apply benchmark commits decisions on one real node and on three, beside
+// bare raft, and reports both with their ratio.
+func TestApply(t *testing.T) {
+	r, err := Apply(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, r, "decisions_per_second", "decisions_per_second_ratio", "bare_per_second", "fsyncs_per_second", "decisions_per_second_3", "bare_per_second_3")
+}

@@ -1,0 +1,46 @@
+package bench
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// liveHeap returns the bytes of what is reachable.
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC() // what finalizers and sweeping left
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// resident returns the resident set of this process after all free memory
+// went back to the system, or, where the system does not tell, what the
+// runtime has from it.
+func resident() uint64 {
+	debug.FreeOSMemory()
+	if statm, err := os.ReadFile("/proc/self/statm"); err == nil {
+		if f := strings.Fields(string(statm)); len(f) > 1 {
+			if pages, err := strconv.ParseUint(f[1], 10, 64); err == nil {
+				return pages * uint64(os.Getpagesize()) //nolint:gosec // positive
+			}
+		}
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Sys - m.HeapReleased
+}
+
+// allocations returns how many objects one call of do allocates, on average.
+func allocations(runs int, do func()) float64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		do()
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / float64(runs)
+}

@@ -108,7 +108,7 @@ func (t *tx) copyReady(c *placement.Chain, node placement.NodeID, size int64) {
 
 // confirm makes h a confirmed copy of the current content.
 func (t *tx) confirm(c *placement.Chain, h *placement.Holder, size int64) {
-	h.Unconfirmed, h.Lost, h.Error = false, false, ""
+	h.Unconfirmed, h.Lost = false, false
 	h.SHA256, h.SizeBytes = c.SHA256(), size
 	if c.Content != nil {
 		h.SizeBytes = c.Content.Size

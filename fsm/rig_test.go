@@ -291,7 +291,7 @@ func (r *rig) picture(id placement.ChainID) string {
 	}
 	var words []string
 	for _, h := range c.Holders {
-		w := string(h.Node) + ":" + string(h.Phase)
+		w := string(h.Node) + ":" + h.Phase.String()
 		if h.Lost {
 			w += "+lost"
 		}

@@ -17,15 +17,14 @@ type contentRecord struct {
 
 type holderRecord struct {
 	Node        placement.NodeID `cbor:"1,keyasint"`
-	Phase       placement.Phase  `cbor:"2,keyasint"`
-	Epoch       placement.Epoch  `cbor:"3,keyasint"`
+	Epoch       placement.Epoch  `cbor:"2,keyasint"`
+	Phase       placement.Phase  `cbor:"3,keyasint"`
 	Lost        bool             `cbor:"4,keyasint,omitempty"`
 	Unconfirmed bool             `cbor:"5,keyasint,omitempty"`
 	Since       placement.Time   `cbor:"6,keyasint,omitempty"`
 	Source      placement.NodeID `cbor:"7,keyasint,omitempty"`
 	SHA256      string           `cbor:"8,keyasint,omitempty"`
 	SizeBytes   int64            `cbor:"9,keyasint,omitempty"`
-	Error       string           `cbor:"10,keyasint,omitempty"`
 }
 
 type moveRecord struct {
@@ -104,7 +103,7 @@ func (r *chainRecord) share(in interner) {
 	r.Spec.Policy = intern(in, r.Spec.Policy)
 	for i := range r.Holders {
 		h := &r.Holders[i]
-		h.Node, h.Phase, h.Source = intern(in, h.Node), intern(in, h.Phase), intern(in, h.Source)
+		h.Node, h.Source = intern(in, h.Node), intern(in, h.Source)
 		if r.Content != nil && h.SHA256 == r.Content.SHA256 {
 			h.SHA256 = r.Content.SHA256
 		}

@@ -56,7 +56,10 @@ func number(t *testing.T, s string) int {
 // parseDuty reads: chain phase epoch [sha/version] [from=n] [first] [settled] [after=s].
 func parseDuty(t *testing.T, w []string) Duty {
 	t.Helper()
-	d := Duty{Phase: placement.Phase(w[1])}
+	d := Duty{Phase: placement.Pulling}
+	for d.Phase.String() != w[1] {
+		d.Phase++
+	}
 	d.Chain, d.Epoch = placement.ChainID(w[0]), placement.Epoch(number(t, w[2]))
 	for _, arg := range w[3:] {
 		key, value, _ := strings.Cut(arg, "=")

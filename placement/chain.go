@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -153,28 +154,41 @@ type Content struct {
 	Size    int64    // bytes
 }
 
-// Phase is where a holder stands between its assignment and its end.
-type Phase string
+// Phase is where a holder stands between its assignment and its end. It is a
+// number because a million chains have three holders each.
+type Phase uint8
 
 // Phases of a holder: pulling → ready → dropping → gone.
 const (
-	Pulling  Phase = "pulling"
-	Ready    Phase = "ready"
-	Dropping Phase = "dropping"
+	Pulling Phase = iota + 1
+	Ready
+	Dropping
 )
+
+// String returns the phase in a word.
+func (p Phase) String() string {
+	switch p {
+	case Pulling:
+		return "pulling"
+	case Ready:
+		return "ready"
+	case Dropping:
+		return "dropping"
+	}
+	return "phase " + strconv.Itoa(int(p))
+}
 
 // Holder is a node that has, or is getting, a copy of a chain.
 type Holder struct {
 	Node        NodeID
-	Phase       Phase
 	Epoch       Epoch
+	Phase       Phase
 	Lost        bool   // counted as gone, but not removed (rule S1)
 	Unconfirmed bool   // not yet confirmed by an inventory of the node's present incarnation (rule S2)
 	Since       Time   // when the phase, or the unconfirmed mark, began
 	Source      NodeID // whom the assignment named to pull from; "" = the chain's first copy
 	SHA256      string // content of the copy, "" without content
 	SizeBytes   int64  // bytes of the copy as last reported
-	Error       string // last failure the node reported for it
 }
 
 // Cause says why a move was made. Each has its own budget.

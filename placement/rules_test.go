@@ -26,7 +26,9 @@ func scene(t *testing.T, spec Spec, picture string) (*View, *Chain) {
 			continue
 		}
 		marks := strings.Split(rest, "+")
-		h := Holder{Node: n.ID, Phase: Phase(marks[0])}
+		h := Holder{Node: n.ID}
+		for h.Phase = Pulling; h.Phase.String() != marks[0]; h.Phase++ {
+		}
 		h.Lost, h.Unconfirmed = slices.Contains(marks, "lost"), slices.Contains(marks, "unconfirmed")
 		if slices.Contains(marks, "stale") {
 			h.SHA256 = "old"
@@ -295,7 +297,7 @@ func TestChain(t *testing.T) {
 	}
 	var on []string
 	for _, n := range []NodeID{"a", "b", "c"} {
-		v.ChainsOn(n, func(c *Chain, h *Holder) bool { on = append(on, string(n)+string(c.ID)+string(h.Phase)); return true })
+		v.ChainsOn(n, func(c *Chain, h *Holder) bool { on = append(on, string(n)+string(c.ID)+h.Phase.String()); return true })
 	}
 	if got := strings.Join(on, " "); got != "axready bxpulling" {
 		t.Errorf("chains on nodes: %s", got)

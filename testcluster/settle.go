@@ -186,7 +186,7 @@ func (c *Cluster) describe() string {
 	v.Chains.Ascend("", func(id placement.ChainID, ch *placement.Chain) bool {
 		fmt.Fprintf(&b, "    chain %s %s, desired %d\n", id, v.HealthOf(ch), ch.Spec.Desired)
 		for _, h := range ch.Holders {
-			fmt.Fprintf(&b, "      on %s %s epoch=%d lost=%t unconfirmed=%t %s\n", h.Node, h.Phase, h.Epoch, h.Lost, h.Unconfirmed, h.Error)
+			fmt.Fprintf(&b, "      on %s %s epoch=%d lost=%t unconfirmed=%t\n", h.Node, h.Phase, h.Epoch, h.Lost, h.Unconfirmed)
 		}
 		for _, m := range ch.Moves {
 			fmt.Fprintf(&b, "      move %d %s %s from=%s to=%s\n", m.ID, m.Cause, m.Phase, m.From, m.To)

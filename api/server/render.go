@@ -63,8 +63,8 @@ func renderSpec(s *placement.Spec) api.Spec {
 
 func renderHolder(v *fsm.View, c *placement.Chain, h *placement.Holder) api.Holder {
 	out := api.Holder{
-		Node: string(h.Node), Phase: string(h.Phase), Marks: []string{}, Live: v.Live(c, h),
-		Epoch: uint64(h.Epoch), Source: api.NullString(h.Source), Error: api.NullString(h.Error),
+		Node: string(h.Node), Phase: h.Phase.String(), Marks: []string{}, Live: v.Live(c, h),
+		Epoch: uint64(h.Epoch), Source: api.NullString(h.Source),
 	}
 	if h.Lost {
 		out.Marks = append(out.Marks, "lost")

@@ -86,7 +86,7 @@ func renderDuties(v *fsm.View, id placement.NodeID) *api.Assignments {
 		Lineage: d.Lineage, Incarnation: uint64(d.Incarnation), Revision: uint64(d.Revision), Wanted: d.WantInventory,
 		Assignments: list(d.Assignments, func(a fsm.Duty) api.Assignment {
 			return api.Assignment{
-				Chain: string(a.Chain), Epoch: uint64(a.Epoch), Phase: string(a.Phase), Content: renderContent(a.Content),
+				Chain: string(a.Chain), Epoch: uint64(a.Epoch), Phase: a.Phase.String(), Content: renderContent(a.Content),
 				Sources: list(a.Sources, func(src fsm.Source) api.Source { return renderSource(v, src) }),
 				Spec:    renderSpec(&a.Spec), Deadline: api.ClusterTime(a.Deadline), First: a.First,
 			}

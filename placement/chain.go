@@ -117,12 +117,19 @@ func checkExpressions(s Spec) error {
 	for _, list := range []struct {
 		field string
 		exprs []string
-	}{{"require", s.Require}, {"prefer", s.Prefer}, {"near", s.Near}} {
+		check func(string) error
+	}{
+		{"require", s.Require, CheckExpression},
+		{"prefer", s.Prefer, CheckExpression},
+		{"near", s.Near, CheckExpression},
+		{"anti_affinity", s.AntiAffinity, CheckPeer},
+		{"colocate", s.Colocate, CheckPeer},
+	} {
 		if len(list.exprs) > ExpressionsMax {
 			return fmt.Errorf("%s: %d expressions given, at most %d are allowed", list.field, len(list.exprs), ExpressionsMax)
 		}
 		for _, e := range list.exprs {
-			if err := CheckExpression(e); err != nil {
+			if err := list.check(e); err != nil {
 				return fmt.Errorf("%s: %w", list.field, err)
 			}
 		}

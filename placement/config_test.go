@@ -63,6 +63,11 @@ func TestConfigValidate(t *testing.T) {
 			[]change{func(c *Config) { c.SwapMode = EvictFirst }, func(c *Config) { c.SwapMode = PlaceFirst }},
 			[]change{func(c *Config) { c.SwapMode = "" }, func(c *Config) { c.SwapMode = "both" }},
 		},
+		"move_horizon": of(span(func(c *Config) *time.Duration { return &c.MoveHorizon }, time.Minute, DurationMax)),
+		"move_bandwidth": {
+			[]change{func(c *Config) { c.MoveBandwidth = 0 }, func(c *Config) { c.MoveBandwidth = SizeBytesMax }},
+			[]change{func(c *Config) { c.MoveBandwidth = -1 }, func(c *Config) { c.MoveBandwidth = SizeBytesMax + 1 }},
+		},
 		"content_size_max": {
 			[]change{func(c *Config) { c.ContentSizeMax = 1 }, func(c *Config) { c.ContentSizeMax = SizeBytesMax }},
 			[]change{func(c *Config) { c.ContentSizeMax = 0 }, func(c *Config) { c.ContentSizeMax = SizeBytesMax + 1 }},
@@ -96,18 +101,19 @@ func ptr[T any](x T) *T { return &x }
 // is refused by the name of the field that cannot be.
 func TestSpecNormalize(t *testing.T) {
 	got, err := Spec{}.Normalize()
-	if diff := cmp.Diff(Spec{Desired: 3, Weight: 1_000_000, Policy: PolicyEager}, got); diff != "" || err != nil {
+	if diff := cmp.Diff(Spec{Desired: 3, Weight: 1_000_000, Policy: PolicyEager, Spread: SpreadEven}, got); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	full := Spec{
 		Desired: 9, MinReady: 9, SizeBytes: SizeBytesMax, Weight: WeightMax * int64(ScoreOne), Labels: Labels{{"a", "b"}},
 		Policy: PolicyPinned, Floor: ptr(0.0), Gap: ptr(1.0), Cooldown: ptr(time.Duration(0)), RepairDelay: ptr(DurationMax),
-		Require: []string{"zone=a"}, Prefer: []string{"!slow"},
+		Require: []string{"zone=a", "cores>=8"}, Prefer: []string{"!slow"}, Spread: SpreadNone, MaxPerZone: 9,
+		AntiAffinity: []string{"team=red", "empty="}, Colocate: []string{"chain=c2"}, Near: []string{"zone=b"},
 	}
 	if got, err = full.Normalize(); err != nil || !cmp.Equal(got, full) {
 		t.Errorf("%v\n%s", err, cmp.Diff(full, got))
 	}
-	many := strings.Split(strings.Repeat("a,", ExpressionsMax)+"a", ",")
+	many := strings.Split(strings.Repeat("a=b,", ExpressionsMax)+"a=b", ",")
 	type change = func(*Spec)
 	floats := func(set func(*Spec, *float64)) (all []change) {
 		for _, f := range []float64{-0.1, 1.1, math.NaN(), math.Inf(1), 1e308} {
@@ -122,18 +128,23 @@ func TestSpecNormalize(t *testing.T) {
 		return all
 	}
 	fields := map[string][]change{
-		"desired":      {func(s *Spec) { s.Desired = -1 }, func(s *Spec) { s.Desired = 10 }},
-		"min_ready":    {func(s *Spec) { s.MinReady = -1 }, func(s *Spec) { s.MinReady = 4 }},
-		"size_bytes":   {func(s *Spec) { s.SizeBytes = -1 }, func(s *Spec) { s.SizeBytes = SizeBytesMax + 1 }},
-		"weight":       {func(s *Spec) { s.Weight = -1 }, func(s *Spec) { s.Weight = WeightMax*int64(ScoreOne) + 1 }},
-		"labels":       {func(s *Spec) { s.Labels = Labels{{"b", ""}, {"a", ""}} }, func(s *Spec) { s.Labels = make(Labels, LabelsMax+1) }},
-		"policy":       {func(s *Spec) { s.Policy = "eagre" }},
-		"floor":        floats(func(s *Spec, f *float64) { s.Floor = f }),
-		"gap":          floats(func(s *Spec, f *float64) { s.Gap = f }),
-		"cooldown":     durations(func(s *Spec, d *time.Duration) { s.Cooldown = d }),
-		"repair_delay": durations(func(s *Spec, d *time.Duration) { s.RepairDelay = d }),
-		"require":      {func(s *Spec) { s.Require = []string{"!"} }, func(s *Spec) { s.Require = many }},
-		"prefer":       {func(s *Spec) { s.Prefer = []string{"ok", ""} }, func(s *Spec) { s.Prefer = many }},
+		"desired":       {func(s *Spec) { s.Desired = -1 }, func(s *Spec) { s.Desired = 10 }},
+		"min_ready":     {func(s *Spec) { s.MinReady = -1 }, func(s *Spec) { s.MinReady = 4 }},
+		"size_bytes":    {func(s *Spec) { s.SizeBytes = -1 }, func(s *Spec) { s.SizeBytes = SizeBytesMax + 1 }},
+		"weight":        {func(s *Spec) { s.Weight = -1 }, func(s *Spec) { s.Weight = WeightMax*int64(ScoreOne) + 1 }},
+		"labels":        {func(s *Spec) { s.Labels = Labels{{"b", ""}, {"a", ""}} }, func(s *Spec) { s.Labels = make(Labels, LabelsMax+1) }},
+		"policy":        {func(s *Spec) { s.Policy = "eagre" }},
+		"floor":         floats(func(s *Spec, f *float64) { s.Floor = f }),
+		"gap":           floats(func(s *Spec, f *float64) { s.Gap = f }),
+		"cooldown":      durations(func(s *Spec, d *time.Duration) { s.Cooldown = d }),
+		"repair_delay":  durations(func(s *Spec, d *time.Duration) { s.RepairDelay = d }),
+		"require":       {func(s *Spec) { s.Require = []string{"!"} }, func(s *Spec) { s.Require = many }},
+		"prefer":        {func(s *Spec) { s.Prefer = []string{"ok", ""} }, func(s *Spec) { s.Prefer = many }},
+		"spread":        {func(s *Spec) { s.Spread = "odd" }},
+		"max_per_zone":  {func(s *Spec) { s.MaxPerZone = -1 }, func(s *Spec) { s.MaxPerZone = 10 }},
+		"anti_affinity": {func(s *Spec) { s.AntiAffinity = []string{"team"} }, func(s *Spec) { s.AntiAffinity = many }},
+		"colocate":      {func(s *Spec) { s.Colocate = []string{"a=b", "chain=../x"} }, func(s *Spec) { s.Colocate = many }},
+		"near":          {func(s *Spec) { s.Near = []string{"rtt<soon"} }, func(s *Spec) { s.Near = many }},
 	}
 	if got, want := len(fields), reflect.TypeFor[Spec]().NumField(); got != want {
 		t.Errorf("%d fields are tested, a spec has %d", got, want)

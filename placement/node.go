@@ -69,25 +69,6 @@ type Node struct {
 	FeatureLevel  int // the highest feature level its build supports (rule S19)
 }
 
-// Capability is one slow fact that a node publishes of itself: a number or a
-// text.
-type Capability struct {
-	Key      string
-	Number   float64 // finite; 0 for a text
-	Text     string
-	IsNumber bool
-}
-
-// Capabilities is sorted by key and has each key once.
-type Capabilities []Capability
-
-// Keys of the capabilities that every node publishes where its machine tells.
-const (
-	CapabilityCores       = "cores"
-	CapabilityMemoryBytes = "memory_bytes"
-	CapabilityDiskBytes   = "disk_bytes"
-)
-
 // Usage is what the state's assignments add up to on one node. It is derived
 // from the chains and exact: planning and Apply read the same numbers.
 type Usage struct {

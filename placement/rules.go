@@ -98,45 +98,88 @@ func (v *View) EligibleHolder(c *Chain, node NodeID) (reason string, ok bool) {
 	if n == nil {
 		return "the node is not a member", false
 	}
-	for _, expr := range c.Spec.Require {
-		if !n.Matches(expr) {
-			return fmt.Sprintf("the node does not satisfy %q", expr), false
-		}
+	if expr := n.misses(c); expr != "" {
+		return fmt.Sprintf("the node does not satisfy %q", expr), false
 	}
 	return "", true
+}
+
+// misses returns the first required expression of c that the node does not
+// satisfy, "" if there is none.
+func (n *Node) misses(c *Chain) string {
+	for _, expr := range c.Spec.Require {
+		if !n.Matches(expr) {
+			return expr
+		}
+	}
+	return ""
 }
 
 // EligibleTarget tells whether node may be given a copy of c: alive, able,
 // eligible, satisfying the chain, not holding it in any phase, not backed off
 // and with room for the bytes (rule S10).
 func (v *View) EligibleTarget(c *Chain, node NodeID) Verdict {
-	n := v.Node(node)
+	switch o := v.hindrance(c, node, v.Node(node)); o.code {
+	case Accepted:
+		return Verdict{}
+	case OverCapacity:
+		u := v.Usage(node)
+		return Refuse(OverCapacity, "node %s has %d of %d bytes used or reserved, the copy takes %d", node, u.UsedBytes+u.ReservedBytes, v.Node(node).CapacityBytes, c.SizeBytes())
+	default:
+		return Refuse(o.code, "node %s %s", node, o)
+	}
+}
+
+// TargetCode is the code of [View.EligibleTarget] without its words: it
+// allocates nothing.
+func (v *View) TargetCode(c *Chain, node NodeID) Code {
+	return v.hindrance(c, node, v.Node(node)).code
+}
+
+// hindrance is why a node may not be given a copy, in words that all nodes in
+// the same position share: form says it of "the node", value is what it names.
+type hindrance struct {
+	code        Code
+	form, value string
+}
+
+// String returns the words, to be read after the node's name.
+func (h hindrance) String() string {
+	if h.value == "" {
+		return h.form
+	}
+	return fmt.Sprintf(h.form, h.value)
+}
+
+// hindrance is the single wording of what makes a target eligible; n is nil
+// when the node is not a member.
+func (v *View) hindrance(c *Chain, node NodeID, n *Node) hindrance {
+	if n == nil {
+		return hindrance{UnknownNode, "is not a member", ""}
+	}
 	switch {
-	case n == nil:
-		return Refuse(UnknownNode, "node %s is not a member", node)
 	case c.Holder(node) != nil:
-		return Refuse(AlreadyHolder, "node %s already holds chain %s (%s)", node, c.ID, c.Holder(node).Phase)
+		return hindrance{AlreadyHolder, "already holds chain %s", string(c.ID)}
 	case n.State != NodeAlive:
-		return Refuse(IneligibleTarget, "node %s is %s", node, n.State)
+		return hindrance{IneligibleTarget, "is %s", string(n.State)}
 	case n.Eligibility != Eligible:
-		return Refuse(IneligibleTarget, "node %s is %s", node, n.Eligibility)
+		return hindrance{IneligibleTarget, "is %s", string(n.Eligibility)}
 	case !n.Inventoried:
-		return Refuse(IneligibleTarget, "node %s has not reported its inventory yet", node)
+		return hindrance{IneligibleTarget, "has not reported its inventory yet", ""}
 	case n.Weight == 0:
-		return Refuse(IneligibleTarget, "node %s has weight 0", node)
+		return hindrance{IneligibleTarget, "has weight 0", ""}
 	case n.NoSpace:
-		return Refuse(IneligibleTarget, "node %s has reached its disk reserve", node)
+		return hindrance{IneligibleTarget, "has reached its disk reserve", ""}
 	case c.BackedOff(node, v.Now):
-		return Refuse(Cooling, "node %s failed for chain %s a while ago", node, c.ID)
+		return hindrance{Cooling, "failed for chain %s a while ago", string(c.ID)}
 	}
-	if why, ok := v.EligibleHolder(c, node); !ok {
-		return Refuse(IneligibleTarget, "node %s: %s", node, why)
+	if expr := n.misses(c); expr != "" {
+		return hindrance{IneligibleTarget, "does not satisfy %q", expr}
 	}
-	u := v.Usage(node)
-	if n.CapacityBytes > 0 && u.UsedBytes+u.ReservedBytes+c.SizeBytes() > n.CapacityBytes {
-		return Refuse(OverCapacity, "node %s has %d of %d bytes used or reserved, the copy takes %d", node, u.UsedBytes+u.ReservedBytes, n.CapacityBytes, c.SizeBytes())
+	if u := v.Usage(node); n.CapacityBytes > 0 && u.UsedBytes+u.ReservedBytes+c.SizeBytes() > n.CapacityBytes {
+		return hindrance{OverCapacity, "has no room for one more copy of the chain", ""}
 	}
-	return Verdict{}
+	return hindrance{}
 }
 
 // CoolingUntil returns the cluster time until which balance leaves c alone,
@@ -171,46 +214,4 @@ func (v *View) Budget(cause Cause, from, to NodeID) Verdict {
 		return Refuse(BudgetNode, "node %s has %d open moves out, node_moves_out_max is %d", from, out, cfg.NodeMovesOutMax)
 	}
 	return Verdict{}
-}
-
-// Health is how a chain is doing.
-type Health string
-
-// Healths of a chain, the worst that applies first.
-const (
-	HealthUnavailable Health = "unavailable" // no live copy
-	HealthQuarantined Health = "quarantined" // its targets failed again and again
-	HealthUnplaceable Health = "unplaceable" // copies are missing and no node may take one
-	HealthUnder       Health = "under"       // fewer live copies than desired
-	HealthOver        Health = "over"        // more live copies than desired
-	HealthHealthy     Health = "healthy"
-)
-
-// HealthOf returns how c is doing.
-func (v *View) HealthOf(c *Chain) Health {
-	live := v.LiveCount(c)
-	switch {
-	case live == 0:
-		return HealthUnavailable
-	case c.Quarantined(v.Now):
-		return HealthQuarantined
-	case live == c.Spec.Desired:
-		return HealthHealthy
-	case live > c.Spec.Desired:
-		return HealthOver
-	}
-	if v.Missing(c) > 0 && !v.anyTarget(c) {
-		return HealthUnplaceable
-	}
-	return HealthUnder
-}
-
-func (v *View) anyTarget(c *Chain) bool {
-	found := false
-	v.Nodes.Ascend("", func(id NodeID, _ *Node) bool {
-		code := v.EligibleTarget(c, id).Code
-		found = code == Accepted || code == Cooling
-		return !found
-	})
-	return found
 }

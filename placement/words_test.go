@@ -157,7 +157,11 @@ func TestLabels(t *testing.T) {
 // TestExpressions: each form of a label expression is matched against one node,
 // and what is none is refused.
 func TestExpressions(t *testing.T) {
-	n := &Node{ID: "n1", Zone: "east", Labels: Labels{{"disk", "ssd"}, {"empty", ""}, {"node-class", "big"}}}
+	n := &Node{ID: "n1", Zone: "east", Labels: Labels{{"disk", "ssd"}, {"empty", ""}, {"node-class", "big"}, {"rack", "7"}}}
+	n.Capabilities = Capabilities{
+		{Key: "cores", Number: 8, IsNumber: true}, {Key: "gpu-model", Text: "a100"}, {Key: "memory_bytes", Number: 16 << 30, IsNumber: true},
+		{Key: "rack", Number: 99, IsNumber: true}, {Key: "temperature", Number: -4.5, IsNumber: true},
+	}
 	for _, c := range []struct {
 		expr string
 		want bool
@@ -183,6 +187,41 @@ func TestExpressions(t *testing.T) {
 		{"node!=n1", false},
 		{"!node", false},
 		{"disk=ss=d", false},
+		{"disk=a>b", false},
+		{"node-class>=1", false},
+		{"cores>=8", true},
+		{"cores>8", false},
+		{"cores>7.5", true},
+		{"cores<=8", true},
+		{"cores<8", false},
+		{"cores<8.5", true},
+		{"cores", true},
+		{"!cores", false},
+		{"cores=8", true},
+		{"cores=8.0", true},
+		{"cores=eight", false},
+		{"cores!=8", false},
+		{"cores!=eight", true},
+		{"memory_bytes>=16GiB", true},
+		{"memory_bytes>16GiB", false},
+		{"memory_bytes>=17GB", true},
+		{"memory_bytes>=18GB", false},
+		{"memory_bytes<1TiB", true},
+		{"memory_bytes>=1e9", true},
+		{"gpu-model=a100", true},
+		{"gpu-model!=a100", false},
+		{"gpu-model>=1", false},
+		{"gpu-model<1", false},
+		{"rack>=7", true}, // a label, although a capability has the same key
+		{"rack>=8", false},
+		{"rack=7", true},
+		{"rack=7.0", false},
+		{"temperature<0", true},
+		{"nothing>=0", false},
+		{"nothing<=0", false},
+		{"nothing!=0", true},
+		{"empty<=0", false},
+		{"empty>=0", false},
 	} {
 		if err := CheckExpression(c.expr); err != nil {
 			t.Errorf("%q: %v", c.expr, err)
@@ -195,7 +234,8 @@ func TestExpressions(t *testing.T) {
 		t.Error("a node without a zone has one")
 	}
 	long := strings.Repeat("x", LabelLengthMax+1)
-	for _, expr := range []string{"", "!", "=v", "!=v", "!!k", "!k=v", "k v", "a=b!=c", "-k", long, "k=" + long, "k=a\nb"} {
+	for _, expr := range []string{"", "!", "=v", "!=v", "!!k", "!k=v", "k v", "a=b!=c", "-k", long, "k=" + long, "k=a\nb",
+		"k>", "k>=", "k<x", "k>=NaN", "k>=inf", "k<=-Inf", "k>0x10", "k>1e999", "k>1e308TiB", "k>8 GiB", "k>GiB", "k>1_000", "k>8XiB", "k>8B", "k>=8=9", ">8", "k=>8", "k=<8", "k!>8", "k>8\n"} {
 		if CheckExpression(expr) == nil {
 			t.Errorf("%.40q is accepted", expr)
 		}

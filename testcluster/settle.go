@@ -133,7 +133,8 @@ func restless(v *fsm.View, ch *placement.Chain, able int) string {
 		}
 	}
 	health := v.HealthOf(ch)
-	if health == placement.HealthHealthy || health == placement.HealthUnplaceable && v.LiveCount(ch) == able {
+	lacking := health == placement.HealthUnder || health == placement.HealthUnplaceable
+	if health == placement.HealthHealthy || lacking && v.LiveCount(ch) == able {
 		return ""
 	}
 	return fmt.Sprintf("chain %s is %s, with %d live copies of %d", ch.ID, health, v.LiveCount(ch), ch.Spec.Desired)

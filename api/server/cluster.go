@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
@@ -77,7 +76,7 @@ func (s *Server) getStatus(ctx context.Context, _ *ReadParams) (*api.ClusterStat
 		Cluster: api.Cluster{ID: v.ClusterID, Name: v.ClusterName, Lineage: v.Lineage, FeatureLevel: v.FeatureLevel},
 		Node:    string(status.Node), Version: s.cfg.Version, Term: status.Term, Index: v.Index,
 		Revision: uint64(v.Revision), ClusterTime: api.ClusterTime(v.Now), Nodes: countNodes(v),
-		Voters: texts(status.Voters), Chains: s.counts.of(v), MovesOpen: v.OpenMoves.Total, Orphans: v.OrphanCount(),
+		Voters: texts(status.Voters), Chains: s.tally.of(v), MovesOpen: v.OpenMoves.Total, Orphans: v.OrphanCount(),
 	}
 	if l := status.Leader; l != nil {
 		out.Leader = &api.Leader{Node: string(l.Node), HTTP: l.HTTP}
@@ -106,45 +105,6 @@ func countNodes(v *fsm.View) (out api.NodeCounts) {
 		case placement.NodeDead:
 			out.Dead++
 		case placement.NodeLeft:
-		}
-		return true
-	})
-	return out
-}
-
-// chainCounts counts the chains by health once per view: many may ask for the
-// status, and the walk is over all chains.
-type chainCounts struct {
-	mu     sync.Mutex
-	view   *fsm.View
-	counts api.ChainCounts
-}
-
-func (c *chainCounts) of(v *fsm.View) api.ChainCounts {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.view != v {
-		c.view, c.counts = v, countChains(v)
-	}
-	return c.counts
-}
-
-func countChains(v *fsm.View) (out api.ChainCounts) {
-	v.Chains.Ascend("", func(_ placement.ChainID, c *placement.Chain) bool {
-		out.Total++
-		switch v.HealthOf(c) {
-		case placement.HealthHealthy:
-			out.Healthy++
-		case placement.HealthUnder:
-			out.Under++
-		case placement.HealthOver:
-			out.Over++
-		case placement.HealthUnavailable:
-			out.Unavailable++
-		case placement.HealthUnplaceable:
-			out.Unplaceable++
-		case placement.HealthQuarantined:
-			out.Quarantined++
 		}
 		return true
 	})

@@ -47,14 +47,17 @@ func (s *Server) getMoves(ctx context.Context, in *movesRead) (*api.MoveList, er
 		return nil, err
 	}
 	out := &api.MoveList{Moves: []api.Move{}}
-	v.Chains.Ascend("", func(id placement.ChainID, c *placement.Chain) bool {
+	for _, id := range s.tally.moves(v) {
+		c := v.Chain(id)
+		if c == nil {
+			continue // the tally has seen more than this view
+		}
 		for i := range c.Moves {
 			if m := &c.Moves[i]; uint64(m.ID) > after {
 				out.Moves = append(out.Moves, renderMove(id, m))
 			}
 		}
-		return true
-	})
+	}
 	slices.SortFunc(out.Moves, func(a, b api.Move) int { return cmp.Compare(a.ID, b.ID) })
 	if len(out.Moves) > limit {
 		out.Moves = out.Moves[:limit]

@@ -57,13 +57,13 @@ func (m *metrics) begin(rt *route, method string) func(status int) {
 type healthCollector struct {
 	desc  *prometheus.Desc
 	state State
-	count *chainCounts
+	tally *tally
 }
 
-func newHealthCollector(state State, count *chainCounts) *healthCollector {
+func newHealthCollector(state State, tally *tally) *healthCollector {
 	return &healthCollector{
 		desc:  prometheus.NewDesc("holdfast_chains_by_health", "Chains by health, as this node's state has it.", []string{"health"}, nil),
-		state: state, count: count,
+		state: state, tally: tally,
 	}
 }
 
@@ -72,7 +72,7 @@ func (c *healthCollector) Describe(out chan<- *prometheus.Desc) { out <- c.desc 
 
 // Collect implements prometheus.Collector.
 func (c *healthCollector) Collect(out chan<- prometheus.Metric) {
-	n := c.count.of(c.state.View())
+	n := c.tally.of(c.state.View())
 	for _, one := range []struct {
 		health placement.Health
 		chains int

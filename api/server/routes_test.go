@@ -425,7 +425,7 @@ func TestProbes(t *testing.T) {
 	if want := `holdfast_http_requests_total{code="503",method="GET",route="/readyz"} 2`; !strings.Contains(w.Body.String(), want) {
 		t.Errorf("no %s in\n%s", want, w.Body)
 	}
-	health := countChains(n.View())
+	health, _ := countChains(n.View())
 	if want := fmt.Sprintf("holdfast_chains_by_health{health=\"unavailable\"} %d\n", health.Unavailable); health.Total == 0 || !strings.Contains(w.Body.String(), want) {
 		t.Errorf("no %s in\n%s", want, w.Body)
 	}

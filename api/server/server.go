@@ -149,7 +149,7 @@ type Server struct {
 	api     huma.API
 	routes  map[string]*route // by ServeMux pattern
 	metrics *metrics
-	counts  chainCounts
+	tally   tally
 }
 
 // New returns a server. It starts nothing; mount it as an [http.Handler].
@@ -168,7 +168,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("api server: %w", err)
 	}
 	s := &Server{cfg: cfg, mux: http.NewServeMux(), routes: map[string]*route{}, metrics: m}
-	if err := cfg.Metrics.Register(newHealthCollector(cfg.State, &s.counts)); err != nil {
+	if err := cfg.Metrics.Register(newHealthCollector(cfg.State, &s.tally)); err != nil {
 		return nil, fmt.Errorf("api server: registering metrics: %w", err)
 	}
 	s.api = newAPI(s.mux, cfg.Version)

@@ -38,6 +38,12 @@ func House() Rules {
 			{Path: "scheduler", Imports: []string{"placement"}, External: []string{btree}, Pure: true},
 			{Path: "scheduler/scorer", Imports: []string{"placement", "scheduler"}, Pure: true},
 			{Path: "fsm", Imports: []string{"placement"}, External: []string{cbor, btree}, Pure: true},
+			{
+				Path:     "internal/simulator",
+				Imports:  []string{"placement", "scheduler", "scheduler/scorer", "fsm"},
+				External: []string{"sigs.k8s.io/yaml"},
+				Pure:     true,
+			},
 			{Path: "holder", Imports: []string{"placement"}, External: anything, PureFiles: []string{"diff.go"}, Goroutines: true},
 			{Path: "holder/filestore", Imports: []string{"placement", "holder"}, External: anything, Goroutines: true},
 			{Path: "transport", External: anything, Goroutines: true},
@@ -54,7 +60,7 @@ func House() Rules {
 			},
 			{Path: "agent", Imports: shell, External: anything, Goroutines: true},
 			{Path: "internal/bench", Imports: slices.Concat(shell, []string{"agent"}), External: anything, Goroutines: true},
-			{Path: "cmd/holdfast", Imports: slices.Concat(shell, []string{"agent", "internal/bench"}), External: anything, Goroutines: true},
+			{Path: "cmd/holdfast", Imports: slices.Concat(shell, []string{"agent", "internal/bench", "internal/simulator"}), External: anything, Goroutines: true},
 			{Path: "testcluster/simnet", Imports: []string{"transport"}, External: anything, Goroutines: true, TestsOnly: true},
 			{
 				Path:       "testcluster",

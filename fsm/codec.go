@@ -25,7 +25,7 @@ const (
 
 // codec holds the one encoding and the one decoding mode of log and snapshot.
 type codec struct {
-	enc cbor.EncMode
+	enc cbor.UserBufferEncMode
 	dec cbor.DecMode
 }
 
@@ -33,7 +33,7 @@ type codec struct {
 var modes = newCodec()
 
 func newCodec() codec {
-	enc, err := cbor.CoreDetEncOptions().EncMode()
+	enc, err := cbor.CoreDetEncOptions().UserBufferEncMode()
 	if err != nil {
 		panic(err) // the options are constant
 	}

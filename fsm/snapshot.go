@@ -16,7 +16,8 @@ import (
 
 // A snapshot is a magic with a format version, then records, each a kind, a
 // length and deterministic CBOR, then an end record and the SHA-256 of all
-// before it. The first record is the header and counts the others.
+// before it. The first record is the header and counts the others; chains come
+// many to a record (frames.go).
 const (
 	snapshotMagic   = "HOLDFAST-STATE\x00\x01"
 	recordBytesMax  = 64 << 20
@@ -28,7 +29,7 @@ type recordKind uint8
 const (
 	recHeader recordKind = iota + 1
 	recNode
-	recChain
+	recChains
 	recTombstone
 	recStray
 	recRequest
@@ -73,7 +74,8 @@ type recordWriter struct {
 	sum  hash.Hash
 	n    int64
 	err  error
-	size [binary.MaxVarintLen64]byte
+	body bytes.Buffer
+	head [1 + binary.MaxVarintLen64]byte
 }
 
 func (w *recordWriter) bytes(p []byte) {
@@ -86,14 +88,29 @@ func (w *recordWriter) bytes(p []byte) {
 }
 
 func (w *recordWriter) record(kind recordKind, body any) bool {
-	data, err := modes.enc.Marshal(body)
-	if err != nil && w.err == nil {
+	w.body.Reset()
+	if err := modes.enc.MarshalToBuffer(body, &w.body); err != nil && w.err == nil {
 		w.err = err
 	}
-	w.bytes([]byte{byte(kind)})
-	w.bytes(w.size[:binary.PutUvarint(w.size[:], uint64(len(data)))])
-	w.bytes(data)
+	w.bytes(binary.AppendUvarint(append(w.head[:0], byte(kind)), uint64(w.body.Len())))
+	w.bytes(w.body.Bytes())
 	return w.err == nil
+}
+
+// chains writes all chains in frames.
+func (w *recordWriter) chains(all placement.Table[placement.ChainID, *placement.Chain]) {
+	f := newFrame()
+	all.Ascend("", func(_ placement.ChainID, c *placement.Chain) bool {
+		f.add(c)
+		if f.full() {
+			w.record(recChains, &f.frameRecord)
+			f.clear()
+		}
+		return w.err == nil
+	})
+	if len(f.IDs) > 0 {
+		w.record(recChains, &f.frameRecord)
+	}
 }
 
 // WriteTo streams the state as a snapshot. The same state gives the same
@@ -103,7 +120,7 @@ func (v *View) WriteTo(out io.Writer) (int64, error) {
 	w.bytes([]byte(snapshotMagic))
 	w.record(recHeader, v.header())
 	v.Nodes.Ascend("", func(_ placement.NodeID, n *placement.Node) bool { return w.record(recNode, nodeToRecord(n)) })
-	v.Chains.Ascend("", func(_ placement.ChainID, c *placement.Chain) bool { return w.record(recChain, chainToRecord(c)) })
+	w.chains(v.Chains)
 	v.tombstones.Scan(func(_ placement.ChainID, t Tombstone) bool { return w.record(recTombstone, tombstoneRecord(t)) })
 	v.strays.Scan(func(_ string, s Stray) bool { return w.record(recStray, strayRecord(s)) })
 	v.requests.Scan(func(_ string, r request) bool {
@@ -161,7 +178,8 @@ func (r *hashingReader) ReadByte() (byte, error) {
 	return one[0], err
 }
 
-// next returns the next record; its bytes are valid until the next call.
+// next returns the next record; its bytes may be used as buf when they are no
+// longer needed.
 func (r *hashingReader) next(buf []byte) (recordKind, []byte, error) {
 	kind, err := r.ReadByte()
 	if err != nil || recordKind(kind) == recEnd {
@@ -193,12 +211,15 @@ func readSnapshot(in io.Reader) (*state, error) {
 	if string(magic) != snapshotMagic {
 		return nil, fmt.Errorf("%w: it is not a snapshot of this format", errSnapshot)
 	}
-	l := &loading{state: newState(), names: interner{}}
+	l := &loading{state: newState(), names: map[placement.NodeID]placement.NodeID{}}
 	buf := make([]byte, 0, 64<<10)
 	for first := true; ; first = false {
 		kind, body, err := r.next(buf)
 		if err != nil {
 			return nil, err
+		}
+		if cap(body) > cap(buf) {
+			buf = body
 		}
 		if first != (kind == recHeader) {
 			return nil, fmt.Errorf("%w: its records are out of order", errSnapshot)
@@ -228,7 +249,7 @@ func readSnapshot(in io.Reader) (*state, error) {
 type loading struct {
 	*state
 	head  headerRecord
-	names interner
+	names map[placement.NodeID]placement.NodeID // each node's name is kept once
 }
 
 // take adds one record of a snapshot to the state.
@@ -240,15 +261,9 @@ func (s *loading) take(kind recordKind, body []byte) error {
 		}
 		return s.takeHeader(&s.head)
 	case recNode:
-		return load(body, func(r *nodeRecord) { s.nodes.Set(r.ID, r.node()) })
-	case recChain:
-		return load(body, func(r *chainRecord) {
-			r.share(s.names)
-			c := r.chain()
-			c.Spec = s.specs.share(c.Spec)
-			s.chains.Load(c.ID, c) // in order, so that the tree is full
-			s.account(nil, c)
-		})
+		return load(body, func(r *nodeRecord) { s.nodes.Set(s.name(r.ID), r.node()) })
+	case recChains:
+		return s.takeChains(body)
 	case recTombstone:
 		return load(body, func(r *tombstoneRecord) { s.tombstones.Set(r.Chain, Tombstone(*r)) })
 	case recStray:
@@ -262,6 +277,42 @@ func (s *loading) take(kind recordKind, body []byte) error {
 	default:
 		return fmt.Errorf("%w: it has a record of kind %d, which this build does not know; upgrade this node", errSnapshot, kind)
 	}
+}
+
+// takeChains adds the chains of one frame.
+func (s *loading) takeChains(body []byte) error {
+	var f frameReader
+	if err := unpack(body, &f.frameRecord); err != nil {
+		return err
+	}
+	for i, name := range f.Nodes {
+		f.Nodes[i] = s.name(name)
+	}
+	for _, r := range f.Specs {
+		spec := r.spec()
+		f.specs = append(f.specs, s.specs.share(&spec))
+	}
+	for range f.IDs {
+		c, err := f.next()
+		if err != nil {
+			return err
+		}
+		s.chains.Load(c.ID, c)
+		s.account(nil, c)
+	}
+	if !f.done() {
+		return fmt.Errorf("%w: a frame has more than its chains", errSnapshot)
+	}
+	return nil
+}
+
+// name returns the one copy of a node's name.
+func (s *loading) name(id placement.NodeID) placement.NodeID {
+	if known, ok := s.names[id]; ok {
+		return known
+	}
+	s.names[id] = id
+	return id
 }
 
 func load[T any](body []byte, set func(*T)) error {

@@ -118,7 +118,7 @@ func TestSnapshotIsReadStrictly(t *testing.T) {
 		"level 0":       in(recHeader, level(0)),
 		"no header":     in(recHeader, none),
 		"no nodes":      in(recNode, none),
-		"no chains":     in(recChain, none),
+		"no chains":     in(recChains, none),
 		"no tombstones": in(recTombstone, none),
 		"no strays":     in(recStray, none),
 		"no requests":   in(recRequest, none),

@@ -86,30 +86,6 @@ func chainToRecord(c *placement.Chain) chainRecord {
 	}
 }
 
-// interner lets equal short strings share their memory: a million chains name
-// the same few nodes and phases.
-type interner map[string]string
-
-func intern[S ~string](in interner, s S) S {
-	if known, ok := in[string(s)]; ok {
-		return S(known)
-	}
-	in[string(s)] = string(s)
-	return s
-}
-
-// share makes the record's strings those of the interner, and of the content.
-func (r *chainRecord) share(in interner) {
-	r.Spec.Policy = intern(in, r.Spec.Policy)
-	for i := range r.Holders {
-		h := &r.Holders[i]
-		h.Node, h.Source = intern(in, h.Node), intern(in, h.Source)
-		if r.Content != nil && h.SHA256 == r.Content.SHA256 {
-			h.SHA256 = r.Content.SHA256
-		}
-	}
-}
-
 func (r *chainRecord) chain() *placement.Chain {
 	spec := r.Spec.spec()
 	return &placement.Chain{

@@ -71,3 +71,33 @@ func TestApply(t *testing.T) {
 	}
 	has(t, r, "decisions_per_second", "decisions_per_second_ratio", "bare_per_second", "fsyncs_per_second", "decisions_per_second_3", "bare_per_second_3")
 }
+
+// The state benchmark writes a snapshot while entries are applied, restores it,
+// and reports memory, times and stalls.
+func TestState(t *testing.T) {
+	r, err := State(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, r, "heap_bytes", "heap_bytes_per_chain", "rss_bytes", "snapshot_seconds", "snapshot_bytes", "restore_seconds", "stall_seconds", "stall_seconds_ratio", "alone_seconds")
+}
+
+// The write benchmark lets clients write through three whole agents, and counts
+// what was answered.
+func TestWrite(t *testing.T) {
+	r, err := Write(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, r, "clients", "writes_per_second", "writes_per_second_ratio", "spread_writes_per_second", "fsyncs_per_second")
+}
+
+// The copy benchmark pulls a content between two agents and has it repaired,
+// beside one stream of the same bytes.
+func TestCopy(t *testing.T) {
+	r, err := Copy(t.Context(), tiny(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, r, "content_bytes", "copy_bytes_per_second", "copy_bytes_per_second_ratio", "stream_bytes_per_second", "repair_bytes_per_second")
+}

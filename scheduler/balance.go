@@ -6,9 +6,50 @@ import (
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
+// balanceArm examines the chains that the scorer's screen lets through, in
+// cyclic order. What a decision reserves may shut the screen for the rest: the
+// next pass then goes on from there, as after a spent budget.
+func (p *pass) balanceArm() {
+	if p.screener == nil {
+		p.examineAll()
+		return
+	}
+	last, began := p.Cursor.Balance, p.r.Version()
+	walk := newMerge(p, last)
+	for examined := 0; ; examined++ {
+		id, ok := walk.next(p)
+		if ok && !p.stop(placement.CauseBalance, examined) {
+			p.examine(id, p.examineBalance)
+			last = id
+			continue
+		}
+		if ok || p.r.Version() != began {
+			p.plan.Next.Balance = last
+		}
+		return
+	}
+}
+
+// examineAll lets balance examine every chain: the scorer cannot say which
+// might need it.
+func (p *pass) examineAll() {
+	last := p.Cursor.Balance
+	examined := 0
+	for c := range allAfter(p.view.Chains, last) {
+		if p.stop(placement.CauseBalance, examined) {
+			p.plan.Next.Balance = last
+			return
+		}
+		p.examine(c.ID, p.examineBalance)
+		last = c.ID
+		examined++
+	}
+}
+
 // examineBalance moves the worst copy of c to a node that is better by more
 // than the gap, if the worst is below the floor (design section 4).
 func (p *pass) examineBalance(c *placement.Chain) {
+	p.wakeBackoffs(c) // they bound what the chain could move to, and so what its copies are worth
 	if !p.mayBalance(c) {
 		return
 	}
@@ -26,7 +67,6 @@ func (p *pass) examineBalance(c *placement.Chain) {
 	to, score, ok := p.best(c, w, p.enough(from+gap))
 	if !p.gate(GateTarget, ok, func() words { return p.targetWords(c, w) }) ||
 		!p.gate(GateGap, score-from > gap, func() words { return gapWords(to, score, from, gap) }) {
-		p.wakeBackoffs(c)
 		return
 	}
 	p.decide(c, placement.Decision{
@@ -40,7 +80,7 @@ func (p *pass) examineBalance(c *placement.Chain) {
 // mayBalance tells whether balance may touch c now.
 func (p *pass) mayBalance(c *placement.Chain) bool {
 	live, missing := p.view.LiveCount(c), p.view.Missing(c)
-	drain, constraint := p.leavers(c)
+	drain, constraint := p.agenda.leavers(c)
 	return p.gate(GatePinned, c.Spec.Policy != placement.PolicyPinned, func() words { return pinnedWords(c) }) &&
 		p.gate(GateMove, len(c.Moves) == 0, func() words { return moveWords(c) }) &&
 		p.gate(GateDesired, missing <= 0 && live >= c.Spec.Desired, func() words { return desiredWords(c, live) }) &&

@@ -10,7 +10,7 @@ import (
 // an open move is left to that move (rule S8).
 func (p *pass) examineExcess(c *placement.Chain) {
 	live := p.view.LiveCount(c)
-	if len(c.Moves) > 0 || !p.surplus(c, live) {
+	if len(c.Moves) > 0 || !surplus(c, live) {
 		return
 	}
 	reason := placement.Reason{Name: placement.ReasonReplaced, Detail: fmt.Sprintf("%d live copies exist elsewhere", live)}

@@ -51,8 +51,7 @@ func Explain(in Input, id placement.ChainID) (e Explanation, ok bool) {
 	if c == nil {
 		return Explanation{}, false
 	}
-	p := newPass(in)
-	p.survey()
+	p := newPass(in, bookAll(in.View))
 	p.trace = &trace{}
 	e = Explanation{Chain: id, Action: ActionNone, Holders: p.holders(c), Candidates: p.candidates(c)}
 	p.explain(c)

@@ -13,7 +13,9 @@ func (p *pass) forced() {
 		}
 		c := p.view.Chain(f.Chain)
 		if c != nil && !p.touched[c.ID] && p.Now < f.Expires {
-			p.examineForced(c, f)
+			if p.examineForced(c, f); !p.touched[c.ID] {
+				p.wake(f.Expires)
+			}
 		}
 	}
 }

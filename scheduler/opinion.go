@@ -48,20 +48,6 @@ type Chooser interface {
 	Choose(chain placement.ChainID, victim placement.NodeID, above placement.Score, admit func(placement.NodeID) bool) (node placement.NodeID, score float64, ok bool)
 }
 
-// Class is what of a copy, apart from its node, decides whether balance might
-// move it. Copies on one node with equal classes are alike to a [Screener].
-type Class struct {
-	Floor, Gap float64 // the chain's own, -1 = the configuration's
-	Lazy       bool
-	Desired    int
-	Spread     placement.Spread
-	MaxPerZone int
-	Require    string // expressions, joined by newlines
-	Prefer     string
-	Zones      string // zones of the chain's other holders that stay, sorted, joined by newlines
-	Single     bool   // the chain names other chains, or nodes to be near to: its copies are alike to none
-}
-
 // Screener is what a bound scorer implements to spare balance the copies that
 // it has nothing against. Without it, every chain is examined.
 type Screener interface {

@@ -10,35 +10,52 @@ import (
 type pass struct {
 	Input
 	view     *placement.View // the state as planned: time, config and usages are the pass's
+	agenda   *agenda
 	r        *Reservations
 	scorer   PlacementScorer // bound to the pass; nil = none
 	eligible Eligibility     // nil = the scorer does not say
 	chooser  Chooser         // nil = ask BestAlternative
 	ties     TieBreaker      // nil = the lowest id
+	screener Screener        // nil = balance examines every chain
 	plan     Plan
 	touched  map[placement.ChainID]bool
 	trace    *trace // nil unless explaining
 	full     fullness
 }
 
-func newPass(in Input) *pass {
-	view := *in.View
+// newPass prepares a pass over what the agenda has filed.
+func newPass(in Input, a *agenda) *pass {
+	view := a.view
 	view.Now, view.Config = in.Now, in.Config
-	nodes := newIndex[*placement.Node](in.View.Nodes.Len())
-	in.View.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
-		nodes.add(id, n)
-		return true
-	})
-	view.Nodes = nodes
-	p := &pass{Input: in, view: &view, scorer: in.Scorer, touched: map[placement.ChainID]bool{}}
-	p.r = newReservations(&view)
+	p := &pass{Input: in, view: &view, agenda: a, scorer: in.Scorer, touched: map[placement.ChainID]bool{}}
+	p.r = newReservations(&view, a.roster, &a.booked)
 	if b, ok := in.Scorer.(Binder); ok {
 		p.scorer = b.Bind(&view, in.Facts, p.r)
 	}
 	p.eligible, _ = p.scorer.(Eligibility)
 	p.chooser, _ = p.scorer.(Chooser)
 	p.ties, _ = p.scorer.(TieBreaker)
+	p.screener, _ = p.scorer.(Screener)
 	return p
+}
+
+// decideAll lets the arms act in their order.
+func (p *pass) decideAll() Plan {
+	a := p.agenda
+	p.forced()
+	p.run(armEnding, &a.ending, p.examineEnding)
+	p.run(armRefill, &a.refill, p.examineRefill)
+	if p.frozen() {
+		return p.plan // open moves finish, nothing else begins (rule S12)
+	}
+	p.repairArm()
+	p.run(armDrain, &a.drain, p.examineDrain)
+	p.run(armConstraint, &a.constraint, p.examineConstraint)
+	p.run(armExcess, &a.excess, p.examineExcess)
+	if p.scorer != nil {
+		p.balanceArm()
+	}
+	return p.plan
 }
 
 // arm is one kind of work of a pass.
@@ -85,23 +102,27 @@ func (a arm) cursor(c *Cursor) *placement.ChainID {
 	}
 }
 
-// run lets the arm examine chains until there are no more, its work or the
-// plan is full, or its budget is spent. Only the first leaves the cursor at
-// the start.
-func (p *pass) run(a arm, chains iter.Seq[*placement.Chain], examine func(*placement.Chain)) {
+// run lets the arm examine the chains of a set in cyclic order, beginning
+// behind its cursor, until there are no more, its work or the plan is full, or
+// its budget is spent. Only the first leaves the cursor at the start.
+func (p *pass) run(a arm, chains *chainSet, examine func(*placement.Chain)) {
 	examined := 0
-	next := a.cursor(&p.plan.Next)
 	last := *a.cursor(&p.Cursor)
-	for c := range chains {
+	for id := range after(chains, last) {
 		if p.stop(a.cause(), examined) {
-			*next = last
+			*a.cursor(&p.plan.Next) = last
 			return
 		}
-		if !p.touched[c.ID] {
-			examine(c)
-		}
-		last = c.ID
+		p.examine(id, examine)
+		last = id
 		examined++
+	}
+}
+
+// examine lets an arm look at a chain that no earlier one has touched.
+func (p *pass) examine(id placement.ChainID, examine func(*placement.Chain)) {
+	if !p.touched[id] {
+		examine(p.view.Chain(id))
 	}
 }
 
@@ -117,7 +138,7 @@ func (p *pass) stop(cause placement.Cause, examined int) bool {
 // spent tells whether no move of that cause can be opened any more, whatever
 // the chain: the cluster's budget is spent, or that of every node.
 func (p *pass) spent(cause placement.Cause) bool {
-	if p.full.known && p.full.version == p.r.version && p.full.cause == cause {
+	if p.full.known && p.full.version == p.r.Version() && p.full.cause == cause {
 		return p.full.spent
 	}
 	from := anyVictim
@@ -129,7 +150,7 @@ func (p *pass) spent(cause placement.Cause) bool {
 		spent = n.State != placement.NodeAlive || n.Eligibility != placement.Eligible || !p.view.Budget(cause, from, id).OK()
 		return spent
 	})
-	p.full = fullness{known: true, version: p.r.version, cause: cause, spent: spent}
+	p.full = fullness{known: true, version: p.r.Version(), cause: cause, spent: spent}
 	return spent
 }
 
@@ -159,18 +180,18 @@ func (p *pass) wake(t placement.Time) {
 	}
 }
 
-// after returns the chains of a list in cyclic order, beginning behind id.
-func after(list []*placement.Chain, id placement.ChainID) iter.Seq[*placement.Chain] {
-	return func(yield func(*placement.Chain) bool) {
-		start := 0
-		for start < len(list) && list[start].ID <= id {
-			start++
+// after returns the chains of a set in cyclic order, beginning behind id.
+func after(set *chainSet, id placement.ChainID) iter.Seq[placement.ChainID] {
+	return func(yield func(placement.ChainID) bool) {
+		going := true
+		set.Ascend(id, func(key placement.ChainID) bool {
+			going = key == id || yield(key)
+			return going
+		})
+		if !going || id == "" {
+			return
 		}
-		for i := range list {
-			if !yield(list[(start+i)%len(list)]) {
-				return
-			}
-		}
+		set.Scan(func(key placement.ChainID) bool { return key <= id && yield(key) })
 	}
 }
 

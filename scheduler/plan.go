@@ -23,7 +23,7 @@ type Input struct {
 	Config Config
 	Scorer PlacementScorer // nil = none: balance does nothing
 	Cursor Cursor          // where the last pass stopped; zero = from the start
-	Work   int             // chains examined per arm at most; 0 = unbounded
+	Work   int             // chains that one arm may examine; 0 = unbounded
 }
 
 // Cursor says where each arm goes on when a pass could not examine all of its
@@ -49,28 +49,9 @@ type Plan struct {
 }
 
 // Decide returns what should be done about the state in the input. It changes
-// nothing, and equal inputs give equal plans.
-func Decide(in Input) Plan {
-	p := newPass(in)
-	if in.View.RestoreGuard != nil {
-		return p.plan // rule S5: nothing is dropped, moved or repaired
-	}
-	work := p.survey()
-	p.forced()
-	p.run(armEnding, after(work.ending, in.Cursor.Ending), p.examineEnding)
-	p.run(armRefill, after(work.refill, in.Cursor.Refill), p.examineRefill)
-	if p.frozen() {
-		return p.plan // open moves finish, nothing else begins (rule S12)
-	}
-	p.repairArm(work.repair)
-	p.run(armDrain, after(work.drain, in.Cursor.Drain), p.examineDrain)
-	p.run(armConstraint, after(work.constraint, in.Cursor.Constraint), p.examineConstraint)
-	p.run(armExcess, after(work.excess, in.Cursor.Excess), p.examineExcess)
-	if p.scorer != nil {
-		p.run(armBalance, allAfter(in.View.Chains, in.Cursor.Balance), p.examineBalance)
-	}
-	return p.plan
-}
+// nothing, and equal inputs give equal plans. It looks at every chain; a leader
+// that plans again and again has a [Planner] do the same.
+func Decide(in Input) Plan { return NewPlanner().Plan(in, nil) }
 
 // frozen tells whether the opening of moves is stopped. Thawing is an
 // operation of the log, so an expired freeze holds until the state says so.

@@ -36,6 +36,13 @@ func drawScene(t *rapid.T) *scene.Scene {
 	for i := range rapid.IntRange(1, 10).Draw(t, "chains") {
 		drawChain(t, s, placement.ChainID(fmt.Sprintf("c%d", i)), nodes)
 	}
+	drawHold(t, s)
+	return s
+}
+
+// drawHold draws what holds the whole cluster back, mostly nothing.
+func drawHold(t *rapid.T, s *scene.Scene) {
+	s.Freeze, s.RepairPause, s.Guard = nil, nil, nil
 	switch rapid.IntRange(0, 12).Draw(t, "held back") {
 	case 0:
 		s.Freeze = &placement.Freeze{Reason: "drawn"}
@@ -44,7 +51,6 @@ func drawScene(t *rapid.T) *scene.Scene {
 	case 2:
 		s.Guard = []placement.NodeID{"n0"}
 	}
-	return s
 }
 
 func drawNode(t *rapid.T, n *placement.Node) {

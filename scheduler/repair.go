@@ -2,29 +2,57 @@ package scheduler
 
 import (
 	"fmt"
+	"iter"
 
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
-// repairArm gives chains the copies they lack, fewest live copies first.
-func (p *pass) repairArm(list []needy) {
-	start := 0
-	if p.Cursor.Repair != "" {
-		for start < len(list) && list[start].compare(p.Cursor.RepairLive, p.Cursor.Repair) <= 0 {
-			start++
-		}
-	}
+// repairArm gives chains the copies they lack, fewest live copies first, in
+// cyclic order of (live copies, id). During a repair pause it takes only those
+// that a pause does not hold back: never filled, or with one live copy.
+func (p *pass) repairArm() {
+	examined := 0
 	live, id := p.Cursor.RepairLive, p.Cursor.Repair
-	for i := range list {
-		if p.stop(placement.CauseRepair, i) {
+	for next := range p.needy(live, id) {
+		if p.stop(placement.CauseRepair, examined) {
 			p.plan.Next.RepairLive, p.plan.Next.Repair = live, id
 			return
 		}
-		n := list[(start+i)%len(list)]
-		if !p.touched[n.ID] {
-			p.examineRepair(n.Chain)
+		p.examine(next.id, p.examineRepair)
+		live, id = next.live, next.id
+		examined++
+	}
+}
+
+// needy is a chain that lacks copies.
+type needy struct {
+	live int
+	id   placement.ChainID
+}
+
+// needy returns the chains of the repair arm in cyclic order, beginning behind
+// one of them.
+func (p *pass) needy(live int, id placement.ChainID) iter.Seq[needy] {
+	sets := p.agenda.repair[:]
+	if p.view.RepairPause != nil {
+		p.wake(p.view.RepairPause.Until)
+		sets = sets[:2]
+	}
+	live = min(live, len(sets)-1)
+	return func(yield func(needy) bool) {
+		going := true
+		visit := func(live int, id placement.ChainID) bool {
+			going = yield(needy{live, id})
+			return going
 		}
-		live, id = n.live, n.ID
+		sets[live].Ascend(id, func(key placement.ChainID) bool { return key == id || visit(live, key) })
+		for i := 1; i < len(sets) && going; i++ {
+			at := (live + i) % len(sets)
+			sets[at].Scan(func(key placement.ChainID) bool { return visit(at, key) })
+		}
+		if going {
+			sets[live].Scan(func(key placement.ChainID) bool { return key <= id && visit(live, key) })
+		}
 	}
 }
 
@@ -93,7 +121,7 @@ func (p *pass) refill(c *placement.Chain, m *placement.Move) (placement.Decision
 // mayAssign tells whether c may be given one more pulling holder.
 func (p *pass) mayAssign(c *placement.Chain, live int) bool {
 	return p.gate(GateQuarantine, !p.quarantined(c), func() words { return p.quarantineWords(c) }) &&
-		p.gate(GateSource, p.hasSource(c, live), func() words { return sourceWords(c, live) }) &&
+		p.gate(GateSource, hasSource(c, live, p.view.PullingCount(c)), func() words { return sourceWords(c, live) }) &&
 		p.gate(GateCopies, !p.crowded(c), func() words { return p.copiesWords(c) })
 }
 
@@ -114,13 +142,6 @@ func (p *pass) quarantined(c *placement.Chain) bool {
 	}
 	p.wake(c.Quarantine.Until)
 	return true
-}
-
-// hasSource tells whether a copy can be made: from a live one, or from
-// nothing for a chain that never had a ready holder and for which no other
-// holder is pulling (rules S1 and S7).
-func (p *pass) hasSource(c *placement.Chain, live int) bool {
-	return live > 0 || !c.EverReady && p.view.PullingCount(c) == 0
 }
 
 func (p *pass) repairReason(c *placement.Chain, live int) placement.Reason {

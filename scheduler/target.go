@@ -140,9 +140,29 @@ func (p *pass) source(c *placement.Chain, victim placement.NodeID) placement.Nod
 	return source
 }
 
-// crowded tells whether one more pulling copy would be too many (rule S7).
+// crowded tells whether one more pulling copy would be too many now.
 func (p *pass) crowded(c *placement.Chain) bool {
-	return p.view.PullingCount(c)+p.view.LiveCount(c)+1 > c.Spec.Desired+1
+	return crowded(c, p.view.LiveCount(c), p.view.PullingCount(c))
+}
+
+// mayHold tells whether node may hold c, by the state and by the scorer.
+func (p *pass) mayHold(c *placement.Chain, node placement.NodeID) (reason string, ok bool) {
+	return mayHold(p.view, p.eligible, c, node)
+}
+
+// mustDrain tells whether the copy should leave because its node drains.
+func (p *pass) mustDrain(h *placement.Holder) bool {
+	return h.Phase == placement.Ready && !h.Lost && draining(p.view.Node(h.Node))
+}
+
+// mustLeave tells whether the copy should leave because its node, though not
+// draining, may not hold the chain.
+func (p *pass) mustLeave(c *placement.Chain, h *placement.Holder) bool {
+	if h.Phase != placement.Ready || h.Lost || draining(p.view.Node(h.Node)) {
+		return false
+	}
+	_, ok := p.mayHold(c, h.Node)
+	return !ok
 }
 
 // modeFor returns what comes first in a move of c away from victim: what the

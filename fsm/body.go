@@ -129,3 +129,8 @@ func (a *Announce) SetAddresses(addr placement.Addresses) { a.Addresses = addres
 
 // SetLabels sets the node's labels.
 func (a *Announce) SetLabels(labels placement.Labels) { a.Labels = labelsToRecords(labels) }
+
+// SetCapabilities sets what the node says it has.
+func (a *Announce) SetCapabilities(list placement.Capabilities) {
+	a.Numbers, a.Texts = capabilitiesToRecords(list)
+}

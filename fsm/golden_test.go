@@ -34,6 +34,7 @@ func samples() []Body {
 		Version: "v1.0.0", FeatureLevel: 1,
 	}
 	announce.SetLabels(placement.Labels{{Key: "ssd", Value: "yes"}})
+	announce.SetCapabilities(placement.Capabilities{{Key: "cores", Number: 8, IsNumber: true}, {Key: "gpu", Text: "a100"}})
 	announce.SetAddresses(placement.Addresses{Node: "n1:7400", HTTP: "n1:7401", Service: "n1:80"})
 	config := placement.DefaultConfig()
 	config.WriteCopies, config.MoveBandwidth = 2, 1<<20
@@ -189,6 +190,7 @@ func TestGoldenCoversEveryKind(t *testing.T) {
 func richRig(t testing.TB) *rig {
 	r := newRig(t, "a", "b", "c", "d", "e")
 	r.zone("a", "east")
+	r.capable("c", placement.Capabilities{{Key: "cores", Number: 7.5, IsNumber: true}, {Key: "gpu", Text: "a100"}, {Key: "memory_bytes", Number: 1 << 40, IsNumber: true}})
 	floor, delay := 0.4, time.Second
 	r.chain("kept", placement.Spec{
 		Desired: 2, SizeBytes: 10, Floor: &floor, RepairDelay: &delay, Require: []string{"!slow"},

@@ -38,7 +38,7 @@ func (t *tx) announce(b *Announce) Result {
 	}
 	n.Instance, n.Role, n.Zone, n.Labels = b.Instance, b.Role, b.Zone, labelsFromRecords(b.Labels)
 	n.Addresses, n.CapacityBytes = placement.Addresses(b.Addresses), b.CapacityBytes
-	n.Version, n.FeatureLevel = b.Version, b.FeatureLevel
+	n.Version, n.FeatureLevel, n.Capabilities = b.Version, b.FeatureLevel, capabilitiesFromRecords(b.Numbers, b.Texts)
 	if old == nil || old.Process != b.Process || old.Instance != b.Instance {
 		t.beginIncarnation(&n, b.Process)
 	}
@@ -56,6 +56,9 @@ func (a *Announce) check() error {
 	}
 	if err := labelsFromRecords(a.Labels).Check(); err != nil {
 		return fmt.Errorf("labels: %w", err)
+	}
+	if err := capabilitiesFromRecords(a.Numbers, a.Texts).Check(); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
 	}
 	for _, f := range []struct{ name, text string }{
 		{"instance", a.Instance},
@@ -117,19 +120,12 @@ func reachable(s placement.NodeState) bool {
 	return s != placement.NodeDead && s != placement.NodeLeft
 }
 
-func sameNode(a, b *placement.Node) bool {
-	x, y := *a, *b
-	if len(x.Labels) != len(y.Labels) {
-		return false
-	}
-	for i := range x.Labels {
-		if x.Labels[i] != y.Labels[i] {
-			return false
-		}
-	}
+// sameNode tells whether an announcement changed nothing.
+func sameNode(x, y *placement.Node) bool {
 	return x.Incarnation == y.Incarnation && x.Instance == y.Instance && x.Role == y.Role && x.State == y.State &&
 		x.Zone == y.Zone && x.Addresses == y.Addresses && x.CapacityBytes == y.CapacityBytes &&
-		x.Version == y.Version && x.FeatureLevel == y.FeatureLevel
+		x.Version == y.Version && x.FeatureLevel == y.FeatureLevel &&
+		slices.Equal(x.Labels, y.Labels) && slices.Equal(x.Capabilities, y.Capabilities)
 }
 
 // observe commits what the leader saw of a node's liveness.

@@ -45,7 +45,7 @@ type Genesis struct {
 // Announce says that a process of a node has started. It issues the node's
 // incarnation: its holders are unconfirmed until its inventory arrives (rule S2).
 // The answer carries the incarnation. Announcing the same Process again
-// changes addresses and labels only.
+// changes only what the node says of itself.
 type Announce struct {
 	Node          placement.NodeID `cbor:"1,keyasint"`
 	Instance      string           `cbor:"2,keyasint"`
@@ -57,6 +57,8 @@ type Announce struct {
 	CapacityBytes int64            `cbor:"8,keyasint,omitempty"`
 	Version       string           `cbor:"9,keyasint,omitempty"`
 	FeatureLevel  int              `cbor:"10,keyasint"`
+	Numbers       []numberRecord   `cbor:"11,keyasint,omitempty"` // capabilities that are numbers
+	Texts         []labelRecord    `cbor:"12,keyasint,omitempty"` // and those that are texts
 }
 
 // Observe commits what the leader has seen of a node's liveness: alive,

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -20,6 +22,36 @@ func labelsToRecords(l placement.Labels) []labelRecord {
 
 func labelsFromRecords(l []labelRecord) placement.Labels {
 	return convert(l, func(x labelRecord) placement.Label { return placement.Label(x) })
+}
+
+type numberRecord struct {
+	Key    string  `cbor:"1,keyasint"`
+	Number float64 `cbor:"2,keyasint"`
+}
+
+// capabilitiesToRecords parts capabilities into numbers and texts, so that no
+// record can be both.
+func capabilitiesToRecords(list placement.Capabilities) (numbers []numberRecord, texts []labelRecord) {
+	for _, c := range list {
+		if c.IsNumber {
+			numbers = append(numbers, numberRecord{c.Key, c.Number})
+		} else {
+			texts = append(texts, labelRecord{c.Key, c.Text})
+		}
+	}
+	return numbers, texts
+}
+
+func capabilitiesFromRecords(numbers []numberRecord, texts []labelRecord) placement.Capabilities {
+	var list placement.Capabilities
+	for _, r := range numbers {
+		list = append(list, placement.Capability{Key: r.Key, Number: r.Number, IsNumber: true})
+	}
+	for _, r := range texts {
+		list = append(list, placement.Capability{Key: r.Key, Text: r.Value})
+	}
+	slices.SortStableFunc(list, func(a, b placement.Capability) int { return cmp.Compare(a.Key, b.Key) })
+	return list
 }
 
 // convert maps a slice; an empty one becomes nil, so that a state has the

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,12 @@ func refusals() []refusal {
 		{placement.Invalid, "address", announced(func(a *Announce) { a.Addresses.HTTP = "a\nb" })},
 		{placement.Invalid, "label", announced(func(a *Announce) { a.Labels = []labelRecord{{"k", long}} })},
 		{placement.Invalid, "labels in disorder", announced(func(a *Announce) { a.Labels = []labelRecord{{"b", ""}, {"a", ""}} })},
+		{placement.Invalid, "capability", announced(func(a *Announce) { a.Texts = []labelRecord{{"k", long}} })},
+		{placement.Invalid, "capability without a key", announced(func(a *Announce) { a.Numbers = []numberRecord{{"", 1}} })},
+		{placement.Invalid, "capability that is no number", announced(func(a *Announce) { a.Numbers = []numberRecord{{"k", math.NaN()}} })},
+		{placement.Invalid, "capability without end", announced(func(a *Announce) { a.Numbers = []numberRecord{{"k", math.Inf(-1)}} })},
+		{placement.Invalid, "capability in two forms", announced(func(a *Announce) { a.Numbers, a.Texts = []numberRecord{{"k", 1}}, []labelRecord{{"k", "1"}} })},
+		{placement.Invalid, "too many capabilities", announced(func(a *Announce) { a.Texts = make([]labelRecord, placement.CapabilitiesMax+1) })},
 		{placement.Unsupported, "client", announced(func(a *Announce) { a.Role = placement.RoleClient })},
 		{placement.Unsupported, "old build", announced(func(a *Announce) { a.FeatureLevel = 0 })},
 		{placement.NodeIDTaken, "other disk", func(r *rig) Body { return r.announce("a", "other", "run-2") }},

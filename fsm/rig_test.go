@@ -103,6 +103,13 @@ func (r *rig) zone(n placement.NodeID, zone string) {
 	r.do(a)
 }
 
+func (r *rig) capable(n placement.NodeID, list placement.Capabilities) {
+	r.Helper()
+	a := r.announce(n, "disk-"+string(n), r.m.View().Node(n).Process)
+	a.SetCapabilities(list)
+	r.do(a)
+}
+
 // report sends a report of the node's present incarnation.
 func (r *rig) report(n placement.NodeID, inventory bool, items ...ReportItem) Result {
 	r.Helper()

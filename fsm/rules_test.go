@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -981,6 +983,35 @@ func TestQuarantine(t *testing.T) {
 	}
 	if b := r.is("x").Backoffs; len(b) != backoffsMax || b[0].Node != "n3" {
 		t.Errorf("%d failed targets are kept, from %s on", len(b), b[0].Node)
+	}
+}
+
+// TestCapabilities: what a node has is what it last announced, however often
+// that is said, and a chain that asks for it may go nowhere else. A node
+// announces eight cores, again, and then four.
+func TestCapabilities(t *testing.T) {
+	r := newRig(t, "a", "b")
+	eight := placement.Capabilities{{Key: "cores", Number: 8, IsNumber: true}, {Key: "gpu", Text: "a100"}}
+	r.capable("a", eight)
+	before := r.m.View().Node("a")
+	r.capable("a", eight)
+	if r.m.View().Node("a") != before {
+		t.Error("saying the same again changed the node")
+	}
+	if diff := cmp.Diff(eight, before.Capabilities); diff != "" {
+		t.Errorf("capabilities of node a (-want +got):\n%s", diff)
+	}
+	r.do(NewPutChain("x", placement.Spec{Desired: 1, Require: []string{"cores>=8", "gpu=a100"}}))
+	r.refuses(placement.IneligibleTarget, r.assign("x", "b"))
+	r.do(r.assign("x", "a"))
+	r.capable("a", placement.Capabilities{{Key: "cores", Number: 4, IsNumber: true}})
+	after := r.m.View().Node("a")
+	if why, ok := r.m.View().EligibleHolder(r.is("x"), "a"); ok || after.Incarnation != before.Incarnation || after.Revision == before.Revision {
+		t.Errorf("with four cores node a may hold the chain: %s; %+v", why, after)
+	}
+	r.start("a", "disk-a", "run-1")
+	if got := r.m.View().Node("a").Capabilities; got != nil {
+		t.Errorf("a node that says nothing has %+v", got)
 	}
 }
 

@@ -86,6 +86,30 @@ func chainToRecord(c *placement.Chain) chainRecord {
 	}
 }
 
+// interner lets equal short strings share their memory: a million chains name
+// the same few nodes and phases.
+type interner map[string]string
+
+func intern[S ~string](in interner, s S) S {
+	if known, ok := in[string(s)]; ok {
+		return S(known)
+	}
+	in[string(s)] = string(s)
+	return s
+}
+
+// share makes the record's strings those of the interner, and of the content.
+func (r *chainRecord) share(in interner) {
+	r.Spec.Policy = intern(in, r.Spec.Policy)
+	for i := range r.Holders {
+		h := &r.Holders[i]
+		h.Node, h.Source = intern(in, h.Node), intern(in, h.Source)
+		if r.Content != nil && h.SHA256 == r.Content.SHA256 {
+			h.SHA256 = r.Content.SHA256
+		}
+	}
+}
+
 func (r *chainRecord) chain() *placement.Chain {
 	spec := r.Spec.spec()
 	return &placement.Chain{
@@ -120,13 +144,16 @@ type nodeRecord struct {
 	NoSpace       bool                  `cbor:"18,keyasint,omitempty"`
 	Version       string                `cbor:"19,keyasint,omitempty"`
 	FeatureLevel  int                   `cbor:"20,keyasint"`
+	Numbers       []numberRecord        `cbor:"21,keyasint,omitempty"`
+	Texts         []labelRecord         `cbor:"22,keyasint,omitempty"`
 }
 
 func nodeToRecord(n *placement.Node) nodeRecord {
+	numbers, texts := capabilitiesToRecords(n.Capabilities)
 	return nodeRecord{
 		n.ID, n.Instance, n.Incarnation, n.Process, n.Inventoried, n.Revision, n.Role, n.State, n.Since, n.Unreachable,
 		n.Eligibility, n.DrainDeadline, n.Zone, labelsToRecords(n.Labels), addressesRecord(n.Addresses),
-		n.CapacityBytes, n.Weight, n.NoSpace, n.Version, n.FeatureLevel,
+		n.CapacityBytes, n.Weight, n.NoSpace, n.Version, n.FeatureLevel, numbers, texts,
 	}
 }
 
@@ -137,6 +164,7 @@ func (r *nodeRecord) node() *placement.Node {
 		Eligibility: r.Eligibility, DrainDeadline: r.DrainDeadline, Zone: r.Zone, Labels: labelsFromRecords(r.Labels),
 		Addresses: placement.Addresses(r.Addresses), CapacityBytes: r.CapacityBytes, Weight: r.Weight,
 		NoSpace: r.NoSpace, Version: r.Version, FeatureLevel: r.FeatureLevel,
+		Capabilities: capabilitiesFromRecords(r.Numbers, r.Texts),
 	}
 }
 

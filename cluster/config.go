@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/holdfast-cluster/holdfast/cluster/telemetry"
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/scheduler"
@@ -84,10 +85,11 @@ type Config struct {
 	// HTTP and Service are announced to the cluster as the addresses of the
 	// node's API and of the user's own service. "" = none.
 	HTTP, Service string
-	// Zone, Labels and CapacityBytes are announced to the cluster. Capacity 0 =
-	// unlimited.
+	// Zone, Labels, Capabilities and CapacityBytes are announced to the cluster.
+	// Capacity 0 = unlimited.
 	Zone          string
 	Labels        placement.Labels
+	Capabilities  placement.Capabilities
 	CapacityBytes int64
 	// Version is the build's, announced to the cluster. Default "devel".
 	Version string
@@ -100,8 +102,9 @@ type Config struct {
 	// Space returns what is free on the content volume and what content must
 	// leave free, in bytes. nil = space is never short.
 	Space func() (freeBytes, reserveBytes int64, err error)
-	// Telemetry returns what this node has to say of itself; it is gossiped
-	// every few seconds and must not block. Default: nothing known.
+	// Telemetry returns what this node measures now; its Coordinate is ignored.
+	// It is asked once a second and must not block; the answers are smoothed and
+	// gossiped. Default: nothing known.
 	Telemetry func() placement.Sample
 	// Registry holds the scorer. Default: one with the production scorer.
 	Registry *scheduler.Registry
@@ -145,7 +148,7 @@ func (c Config) withDefaults() Config {
 		c.Network = transport.System()
 	}
 	if c.Telemetry == nil {
-		c.Telemetry = unknownSample
+		c.Telemetry = telemetry.Unknown
 	}
 	if c.Registry == nil {
 		c.Registry = productionScorer()

@@ -26,7 +26,6 @@ type record struct {
 	seen        bool
 	index       uint64    // last log index it had, as of then
 	caughtUp    time.Time // since when it has kept up, zero = it has not
-	sample      placement.Sample
 	err         string
 }
 
@@ -83,7 +82,7 @@ func (h *health) succeeded(node placement.NodeID, incarnation placement.Incarnat
 	r := h.nodes[node]
 	r = r.renewed(incarnation, throws)
 	r.failures, r.successes, r.seen, r.err = 0, r.successes+1, true, ""
-	r.index, r.sample = a.Index, a.sample()
+	r.index = a.Index
 	switch {
 	case behind:
 		r.caughtUp = time.Time{}
@@ -91,19 +90,6 @@ func (h *health) succeeded(node placement.NodeID, incarnation placement.Incarnat
 		r.caughtUp = at
 	}
 	h.nodes[node] = r
-}
-
-// facts returns the telemetry of this instant.
-func (h *health) facts() placement.Facts {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	samples := make(map[placement.NodeID]placement.Sample, len(h.nodes))
-	for node, r := range h.nodes {
-		if r.successes > 0 {
-			samples[node] = r.sample
-		}
-	}
-	return placement.Facts{Samples: placement.TableOf(samples)}
 }
 
 // verdict says what should be committed about a node's liveness, given what

@@ -20,6 +20,10 @@ type Metrics struct {
 	Chains       Gauge // chains in the state
 	Nodes        Gauge // nodes in the state
 
+	Load            Gauge // this node's run queue per core, smoothed; NaN = unknown, as below
+	FreeBytes       Gauge // free on its content volume above the reserve
+	MemoryFreeBytes Gauge // memory available to programs
+
 	Entries      Counter  // log entries proposed here
 	Operations   Counter  // operations in them
 	ApplySeconds Observer // time that the state machine took for an entry
@@ -51,6 +55,7 @@ func (nobody) Observe(float64) {}
 func NewMetrics() *Metrics {
 	return &Metrics{
 		Leader: nobody{}, Term: nobody{}, AppliedIndex: nobody{}, Revision: nobody{}, Chains: nobody{}, Nodes: nobody{},
+		Load: nobody{}, FreeBytes: nobody{}, MemoryFreeBytes: nobody{},
 		Entries: nobody{}, Operations: nobody{}, ApplySeconds: nobody{},
 		Elections: nobody{}, PassSeconds: nobody{}, FirstDecisionSeconds: nobody{},
 		Decision: func(string, string) {}, Probe: func(bool) {},

@@ -17,8 +17,10 @@ import (
 	"github.com/holdfast-cluster/holdfast/cluster/gossip"
 	"github.com/holdfast-cluster/holdfast/cluster/logstore"
 	"github.com/holdfast-cluster/holdfast/cluster/pledge"
+	"github.com/holdfast-cluster/holdfast/cluster/telemetry"
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/holder"
+	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/scheduler"
 	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
 	"github.com/holdfast-cluster/holdfast/transport"
@@ -34,6 +36,7 @@ type Node struct {
 	pulls   *http.Transport
 	https   *http.Transport
 	machine *machine
+	board   *telemetry.Board
 
 	ran      atomic.Bool
 	bound    chan struct{} // closed when the node port is bound
@@ -92,6 +95,14 @@ func New(cfg Config) (*Node, error) {
 		Network: cfg.Network, Listen: cfg.Listen, Advertise: cfg.Advertise, Wrap: cfg.Wrap,
 		Identity: n.identity, Admit: n.admit,
 		OnRefused: n.turnedAway,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	n.board, err = telemetry.New(telemetry.Config{
+		Node: cfg.Node, Read: cfg.Telemetry, Incarnation: n.ownIncarnation, Elapsed: cfg.elapsed,
+		Spread: func(about string, message func() []byte) { n.live.Load().gossip.Spread(about, message) },
+		Show:   n.showReadings,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
@@ -170,6 +181,10 @@ func (n *Node) Address() string { return n.mux.AdvertiseAddr() }
 
 // View returns the local state: it may be behind the leader's.
 func (n *Node) View() *fsm.View { return n.machine.fsm.View() }
+
+// Facts returns the telemetry of all nodes as this one knows it, whoever leads.
+// The same facts are the same table.
+func (n *Node) Facts() placement.Facts { return n.board.Facts() }
 
 // NodeTransport sends HTTP requests over the node port: the URL's host is a
 // node address, and the handler on that node's HTTPListener answers.

@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -28,21 +27,8 @@ type probeRequest struct {
 
 // probeAnswer comes from a process that can.
 type probeAnswer struct {
-	Index     uint64   `json:"index"` // last entry in its log
-	Load      *float64 `json:"load"`  // nil = unknown
-	FreeBytes int64    `json:"free_bytes"`
+	Index uint64 `json:"index"` // last entry in its log
 }
-
-func (a probeAnswer) sample() placement.Sample {
-	s := placement.Sample{Load: math.NaN(), FreeBytes: a.FreeBytes}
-	if a.Load != nil {
-		s.Load = *a.Load
-	}
-	return s
-}
-
-// unknownSample is the telemetry of a node that measures nothing.
-func unknownSample() placement.Sample { return placement.Sample{Load: math.NaN(), FreeBytes: -1} }
 
 // answerProbe answers the leader's probe: through the holder loop, and with a
 // write to the data directory. Another instance or run of the node is not the
@@ -60,12 +46,7 @@ func (n *Node) answerProbe(ctx context.Context, asked probeRequest) (probeAnswer
 	if err := check(ctx); err != nil {
 		return probeAnswer{}, err
 	}
-	sample := n.cfg.Telemetry()
-	answer := probeAnswer{Index: live.raft.LastIndex(), FreeBytes: sample.FreeBytes}
-	if !math.IsNaN(sample.Load) && !math.IsInf(sample.Load, 0) {
-		answer.Load = &sample.Load
-	}
-	return answer, nil
+	return probeAnswer{Index: live.raft.LastIndex()}, nil
 }
 
 // prober probes all members, each about once a second.

@@ -95,3 +95,7 @@ func (n *Node) lastOperation(applied, index uint64) (uint64, error) {
 	}
 	return applied, nil
 }
+
+// LeaderChanged returns a channel that closes when the node may have learnt of
+// another leader, or of another term, than [Node.Status] shows now.
+func (n *Node) LeaderChanged() <-chan struct{} { return n.leaders.heard() }

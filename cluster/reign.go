@@ -40,6 +40,7 @@ type reign struct {
 	ended    <-chan struct{}
 
 	// Of the loop's goroutine.
+	planner   *scheduler.Planner
 	cursor    scheduler.Cursor
 	wake      placement.Time     // when the scheduler wants to look again, Never = never
 	more      bool               // the last plan was cut short
@@ -117,7 +118,7 @@ func (n *Node) lead(ctx context.Context, r *raft.Raft, began time.Time) {
 	clock := newLeaderClock(n.cfg.elapsed, n.View().Now)
 	reign := &reign{
 		node: n, raft: r, term: term, began: began, clock: clock,
-		proposer: newProposer(n, clock, r), health: newHealth(),
+		proposer: newProposer(n, clock, r), health: newHealth(), planner: scheduler.NewPlanner(),
 		nudge: make(chan struct{}, 1), changing: make(chan struct{}, 1), ended: ctx.Done(),
 	}
 	var parts sync.WaitGroup
@@ -294,7 +295,7 @@ func (r *reign) propose(ctx context.Context, f fence, ops []fsm.Op) []fsm.Result
 func (r *reign) plan(ctx context.Context, view *fsm.View) {
 	input := r.input(view)
 	started := time.Now()
-	plan := scheduler.Decide(input)
+	plan := r.planner.Plan(input, view.Touched)
 	r.node.cfg.Metrics.PassSeconds.Observe(time.Since(started).Seconds())
 	first := r.plannedAt == placement.Never
 	r.cursor, r.wake, r.more, r.planned, r.plannedAt = plan.Next, plan.Wake, plan.More, view.Revision, input.Now
@@ -309,14 +310,14 @@ func (r *reign) plan(ctx context.Context, view *fsm.View) {
 // input gathers what a pass depends on.
 func (r *reign) input(view *fsm.View) scheduler.Input {
 	return scheduler.Input{
-		View: &view.View, Facts: r.health.facts(), Now: max(r.clock.read(), view.Now), Config: view.Config,
+		View: &view.View, Facts: r.node.Facts(), Now: max(r.clock.read(), view.Now), Config: view.Config,
 		Scorer: r.node.cfg.Registry.Current(), Cursor: r.cursor, Work: planWork,
 	}
 }
 
 // planWork bounds the chains that one arm examines in a pass, so that a pass
 // ends while its view is young.
-const planWork = 200_000
+const planWork = 20_000
 
 // decide proposes a plan as one batch, bound to the term and the configuration
 // it was made in (rule S11), and logs each decision with its answer. It tells
@@ -349,11 +350,13 @@ func boundReason(reason placement.Reason) string {
 func (n *Node) DecideInput(view *fsm.View) scheduler.Input {
 	if r := n.reign.Load(); r != nil {
 		return scheduler.Input{
-			View: &view.View, Facts: r.health.facts(), Now: max(r.clock.read(), view.Now),
+			View: &view.View, Facts: n.Facts(), Now: max(r.clock.read(), view.Now),
 			Config: view.Config, Scorer: n.cfg.Registry.Current(),
 		}
 	}
-	return scheduler.Input{View: &view.View, Now: view.Now, Config: view.Config, Scorer: n.cfg.Registry.Current()}
+	return scheduler.Input{
+		View: &view.View, Facts: n.Facts(), Now: view.Now, Config: view.Config, Scorer: n.cfg.Registry.Current(),
+	}
 }
 
 // lockMembership lets one change of the membership happen at a time.

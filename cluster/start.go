@@ -54,6 +54,7 @@ func (n *Node) start(ctx context.Context, crew *crew) error {
 		return transport.ServeRPC(ctx, n.mux.Accept(transport.KindRPC), n.serveCall)
 	})
 	crew.run("gossip", n.runGossip)
+	crew.run("telemetry", n.board.Run)
 	crew.run("enrolment", n.enrol)
 	if live.loop != nil {
 		crew.run("holder loop", live.loop.Run)
@@ -206,7 +207,7 @@ func (n *Node) makeParts(live *live) error {
 	var err error
 	live.gossip, err = gossip.New(gossip.Config{
 		NodeID: string(n.cfg.Node), Cluster: n.cfg.Cluster, Mux: n.mux, Network: n.cfg.Network,
-		Meta: n.gossipMeta(), Seeds: n.cfg.Join, Known: n.knownAddresses,
+		Meta: n.gossipMeta(), Seeds: n.cfg.Join, Known: n.knownAddresses, Cargo: n.board,
 		Key: n.cfg.GossipKey, Timing: timing, Logger: n.log.Named("gossip"),
 	})
 	if err != nil || n.cfg.Runner == nil {

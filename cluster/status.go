@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -130,6 +131,19 @@ func (n *Node) WaitLeader(ctx context.Context) (Leader, error) {
 
 // leaderPoll is how often a wait looks without being woken.
 const leaderPoll = 100 * time.Millisecond
+
+// showReadings sets the gauges of what this node measures of itself.
+func (n *Node) showReadings(s placement.Sample) {
+	number := func(bytes int64) float64 {
+		if bytes < 0 {
+			return math.NaN()
+		}
+		return float64(bytes)
+	}
+	n.cfg.Metrics.Load.Set(s.Load)
+	n.cfg.Metrics.FreeBytes.Set(number(s.FreeBytes))
+	n.cfg.Metrics.MemoryFreeBytes.Set(number(s.MemoryFreeBytes))
+}
 
 // gaugesEvery is how often the gauges are set.
 const gaugesEvery = time.Second

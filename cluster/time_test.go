@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"math"
 	"testing"
 	"time"
 
@@ -97,10 +96,9 @@ func TestEvidenceIsForgotten(t *testing.T) {
 	if r := h.of("n", 8, 1); r.seen || r.failures != 0 {
 		t.Errorf("evidence of incarnation 7 counts for 8: %+v", r)
 	}
-	h.succeeded("n", 7, 1, probeAnswer{FreeBytes: 5}, false, time.Unix(1, 0))
-	sample, ok := h.facts().Sample("n")
-	if !ok || sample.FreeBytes != 5 || !math.IsNaN(sample.Load) {
-		t.Errorf("facts: %+v, %v", sample, ok)
+	h.succeeded("n", 7, 1, probeAnswer{Index: 5}, false, time.Unix(1, 0))
+	if r := h.of("n", 7, 1); r.failures != 0 || r.index != 5 {
+		t.Errorf("a good probe leaves %+v", r)
 	}
 }
 

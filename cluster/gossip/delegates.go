@@ -19,18 +19,29 @@ func (d delegates) NodeMeta(int) []byte {
 	return d.g.meta
 }
 
-// NotifyMsg, GetBroadcasts, LocalState and MergeRemoteState carry user data,
-// of which there is none.
-func (d delegates) NotifyMsg([]byte) {}
+// NotifyMsg gets a message.
+func (d delegates) NotifyMsg(message []byte) { d.g.cfg.Cargo.Heard(message) }
 
-// GetBroadcasts has nothing to send.
-func (d delegates) GetBroadcasts(int, int) [][]byte { return nil }
+// GetBroadcasts is asked what fits into the rest of a packet.
+func (d delegates) GetBroadcasts(overhead, limit int) [][]byte {
+	return d.g.queue.GetBroadcasts(overhead, limit)
+}
 
-// LocalState has nothing to send.
-func (d delegates) LocalState(bool) []byte { return nil }
+// LocalState is asked for this side of a full exchange.
+func (d delegates) LocalState(bool) []byte { return d.g.cfg.Cargo.Everything() }
 
-// MergeRemoteState gets nothing.
-func (d delegates) MergeRemoteState([]byte, bool) {}
+// MergeRemoteState gets the other side of it.
+func (d delegates) MergeRemoteState(everything []byte, _ bool) {
+	d.g.cfg.Cargo.HeardEverything(everything)
+}
+
+// AckPayload is asked what goes with the answer to a probe.
+func (d delegates) AckPayload() []byte { return d.g.cfg.Cargo.Answer() }
+
+// NotifyPingComplete gets what came with one.
+func (d delegates) NotifyPingComplete(n *memberlist.Node, rtt time.Duration, answer []byte) {
+	d.g.cfg.Cargo.Measured(n.Name, rtt, answer)
+}
 
 // NotifyJoin notes a member.
 func (d delegates) NotifyJoin(n *memberlist.Node) { d.note(n, true) }
@@ -112,8 +123,14 @@ func (d delegates) note(n *memberlist.Node, alive bool) {
 	}
 	m := Member{ID: n.Name, Gossip: hostPort(n), Meta: meta, Hash: hash, Alive: alive, Since: time.Now()}
 	d.g.mu.Lock()
-	if old, ok := d.g.members[m.ID]; ok && old.Alive == m.Alive {
+	old := d.g.members[m.ID]
+	switch {
+	case old.Alive == m.Alive && old.ID != "":
 		m.Since = old.Since
+	case alive:
+		d.g.living.Add(1)
+	case old.Alive:
+		d.g.living.Add(-1)
 	}
 	d.g.members[m.ID] = m
 	if alive {

@@ -6,8 +6,11 @@
 // added: a rejoin loop, without which two halves of a healed partition stay
 // apart for ever (measured), and the refusal of nodes of another cluster.
 //
-// It does not resolve conflicts of node ids, does not touch raft, and carries
-// no data but the 512 bytes of Meta.
+// Small messages ride on it as a [Cargo]: in the rest of packets that go out
+// anyway, in full exchanges, and with the answers to probes. It neither reads
+// nor keeps them.
+//
+// It does not resolve conflicts of node ids and does not touch raft.
 //
 // New starts nothing; Run blocks. The other methods may be called from any
 // goroutine at any time. memberlist calls its delegates with its lock held, so

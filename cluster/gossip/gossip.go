@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -29,6 +30,8 @@ type Config struct {
 	// Known returns the addresses of nodes that should be there, from the
 	// replicated state. It must not block. May be nil.
 	Known func() []string
+	// Cargo rides on the gossip. May be nil.
+	Cargo Cargo
 	// Key encrypts packets and streams: 16, 24 or 32 bytes, or none.
 	Key    []byte
 	Timing Timing
@@ -84,6 +87,8 @@ type Member struct {
 // Gossip is one node's membership.
 type Gossip struct {
 	cfg     Config
+	queue   memberlist.TransmitLimitedQueue
+	living  atomic.Int64  // members that are alive
 	changed chan struct{} // size 1
 	dirty   chan struct{} // size 1: the own meta changed
 	leave   chan leaving
@@ -117,12 +122,18 @@ func New(cfg Config) (*Gossip, error) {
 	if cfg.Known == nil {
 		cfg.Known = func() []string { return nil }
 	}
-	return &Gossip{
+	if cfg.Cargo == nil {
+		cfg.Cargo = none{}
+	}
+	g := &Gossip{
 		cfg: cfg, changed: make(chan struct{}, 1), dirty: make(chan struct{}, 1),
 		leave: make(chan leaving), done: make(chan struct{}),
 		meta: meta, cluster: HashCluster(cfg.Meta.ClusterID),
 		members: map[string]Member{}, refused: map[string]string{},
-	}, nil
+	}
+	g.queue.NumNodes = func() int { return int(g.living.Load()) }
+	g.queue.RetransmitMult = passOnMult
+	return g, nil
 }
 
 // Run gossips until ctx ends. It runs once.
@@ -258,6 +269,6 @@ func (g *Gossip) listConfig(wire *wire) *memberlist.Config {
 	c.MsgpackUseNewTimeFormat = true
 	c.Logger = g.cfg.Logger.StandardLogger(&hclog.StandardLoggerOptions{InferLevels: true})
 	d := delegates{g}
-	c.Delegate, c.Events, c.Alive, c.Merge, c.Conflict = d, d, d, d, d
+	c.Delegate, c.Events, c.Alive, c.Merge, c.Conflict, c.Ping = d, d, d, d, d, d
 	return c
 }

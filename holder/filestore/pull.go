@@ -194,7 +194,7 @@ func (s *Store) openPart(ctx context.Context, a holder.Assignment) (*part, error
 	if err != nil {
 		return nil, noSpace(err)
 	}
-	p.file, p.out.file = f, f
+	p.file, p.out = f, steady{file: f, past: true}
 	p.have, err = pour(ctx, f, p.sum, func([]byte) error { return nil })
 	if err == nil && p.have > a.Content.Size {
 		err = p.reset()

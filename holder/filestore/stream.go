@@ -6,15 +6,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
+	"unsafe"
 )
 
-// bufferBytes is how much is read and written at a time, and pieceBytes how
-// much at least, unless the source ends: fewer, larger writes.
-const (
-	bufferBytes = 1 << 20
-	pieceBytes  = 256 << 10
-)
+// bufferBytes is how much is read and written at a time, unless the source
+// ends: few, large writes that may go past the page cache.
+const bufferBytes = 1 << 20
 
 // buffers is how many pieces are under way between reading and hashing.
 const buffers = 4
@@ -27,7 +26,7 @@ func pour(ctx context.Context, src io.Reader, sum io.Writer, write func([]byte) 
 	free, read, written := make(chan []byte, buffers), make(chan []byte, buffers), make(chan []byte, buffers)
 	failed, hashed := make(chan struct{}), make(chan struct{})
 	for range buffers {
-		free <- make([]byte, bufferBytes)
+		free <- alignedBuffer()
 	}
 	var writeErr error
 	go func() {
@@ -80,9 +79,9 @@ func readPieces(ctx context.Context, src io.Reader, free <-chan []byte, read cha
 	}
 }
 
-// readPiece reads until buf holds a piece, or src ends or fails.
+// readPiece reads until buf is full, or src ends or fails.
 func readPiece(src io.Reader, buf []byte) (n int, err error) {
-	for n < pieceBytes && err == nil {
+	for n < len(buf) && err == nil {
 		var got int
 		got, err = src.Read(buf[n:])
 		n += got
@@ -96,18 +95,75 @@ const writebackBytes = 8 << 20
 // steady writes to a file at the disk's pace, so that the sync at the end is
 // short and does not hold up the syncs of the log on the same disk.
 type steady struct {
-	file  *os.File
-	dirty int64
+	file *os.File
+	// past sends what is aligned for it past the page cache: that saves a copy
+	// of each byte, and a large content pushes nothing out of memory. A file
+	// system that knows no such thing turns it off.
+	past   bool
+	direct bool // the file is set so at present
+	dirty  int64
 }
 
 // Write writes b behind what is there.
 func (s *steady) Write(b []byte) (int, error) {
+	if err := s.choose(b); err != nil {
+		return 0, err
+	}
 	n, err := s.file.Write(b)
+	if s.direct && n == 0 && errors.Is(err, syscall.EINVAL) {
+		s.past = false // its blocks are larger than ours
+		return s.Write(b)
+	}
+	if s.direct {
+		return n, err
+	}
 	if s.dirty += int64(n); s.dirty >= writebackBytes {
 		s.dirty = 0
 		startWriteback(s.file)
 	}
 	return n, err
+}
+
+// choose sets whether the next write, of b, goes past the page cache.
+func (s *steady) choose(b []byte) error {
+	if !s.past && !s.direct {
+		return nil
+	}
+	want := s.past && aligned(b)
+	if want {
+		at, err := s.file.Seek(0, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		want = at%blockBytes == 0
+	}
+	if want == s.direct {
+		return nil
+	}
+	if err := setDirect(s.file, want); err != nil {
+		if want {
+			s.past = false
+			return nil
+		}
+		return err
+	}
+	s.direct = want
+	return nil
+}
+
+// blockBytes is what writes past the page cache are multiples of, in memory
+// and in the file.
+const blockBytes = 4 << 10
+
+// alignedBuffer returns a buffer that begins at a multiple of blockBytes.
+func alignedBuffer() []byte {
+	b := make([]byte, bufferBytes+blockBytes)
+	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(b))) % blockBytes
+	return b[skip : skip+bufferBytes : skip+bufferBytes]
+}
+
+func aligned(b []byte) bool {
+	return len(b)%blockBytes == 0 && uintptr(unsafe.Pointer(unsafe.SliceData(b)))%blockBytes == 0
 }
 
 // heard calls alive for each read that brought something.

@@ -113,7 +113,7 @@ func (f *frame) number(list ...uint64) {
 }
 
 // signed is a number that is hardly ever negative.
-func signed[T ~int | ~int64](n T) uint64 { return uint64(n) } //nolint:gosec // and back in the same way
+func signed[T ~int32 | ~int64](n T) uint64 { return uint64(n) } //nolint:gosec // and back in the same way
 
 // place returns where a word stands in a table, and puts it there.
 func place[T ~string](word T, places map[string]uint64, table *[]T) uint64 {
@@ -155,7 +155,7 @@ func (f *frameReader) next() (*placement.Chain, error) {
 	c.Generation, c.Revision = placement.Generation(f.number()), placement.Revision(f.number())
 	c.LastDecision = placement.Revision(f.number())
 	c.LastRebalance, c.LastConstraint = placement.Time(f.number()), placement.Time(f.number()) //nolint:gosec // see signed
-	c.Failures = int(f.number())                                                               //nolint:gosec // see signed
+	c.Failures = int32(f.number())                                                             //nolint:gosec // see signed
 	marks := f.number()
 	c.EverReady = marks&markEverReady != 0
 	if marks&markContent != 0 {

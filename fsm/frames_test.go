@@ -33,7 +33,7 @@ func TestFramesKeepEverything(t *testing.T) {
 		c := &placement.Chain{
 			ID: placement.ChainID(fmt.Sprintf("c%06d", i)), Spec: &placement.Spec{Desired: 1 + i%9, SizeBytes: int64(i % (frameSpecs * 3))},
 			Generation: placement.Generation(i), LastRebalance: placement.Time(i), LastConstraint: -placement.Time(i),
-			LastDecision: placement.Revision(i), EverReady: i%2 == 0, Failures: i % 5,
+			LastDecision: placement.Revision(i), EverReady: i%2 == 0, Failures: int32(i % 5),
 		}
 		if i%3 == 0 {
 			c.Content = &placement.Content{Version: placement.Revision(i), SHA256: sha(i), Size: int64(i)}

@@ -153,13 +153,13 @@ func (t *tx) failedTarget(c *placement.Chain, node placement.NodeID, text string
 		c.Backoffs = c.Backoffs[1:] // the longest ago
 	}
 	c.Failures++
-	if over := c.Failures - t.config.QuarantineAfter; over >= 0 {
+	if over := int(c.Failures) - t.config.QuarantineAfter; over >= 0 {
 		since := t.now
 		if c.Quarantine != nil {
 			since = c.Quarantine.Since
 		}
 		c.Quarantine = &placement.Quarantine{
-			Since: since, Until: t.now.Add(t.config.BackoffFor(over + 1)), Failures: c.Failures, Error: text,
+			Since: since, Until: t.now.Add(t.config.BackoffFor(over + 1)), Failures: int(c.Failures), Error: text,
 		}
 	}
 }

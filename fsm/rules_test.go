@@ -949,7 +949,7 @@ func TestQuarantine(t *testing.T) {
 	for i := range 12 {
 		r.fails("x", "b")
 		c := r.is("x")
-		if (c.Quarantine != nil) != (i >= 4) || c.Failures != i+1 {
+		if (c.Quarantine != nil) != (i >= 4) || int(c.Failures) != i+1 {
 			t.Fatalf("after %d failures: %+v", i+1, c.Quarantine)
 		}
 		until := c.Backoffs[0].Until

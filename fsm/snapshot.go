@@ -3,6 +3,7 @@ package fsm
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"hash"
 	"io"
 	"time"
+
+	"github.com/tidwall/btree"
 
 	"github.com/holdfast-cluster/holdfast/placement"
 )
@@ -306,6 +309,14 @@ func (s *loading) takeChains(body []byte) error {
 	return nil
 }
 
+// tight returns the map without the room that loading left: each node of the
+// tree that was split keeps the memory of both halves until it is copied.
+func tight[K cmp.Ordered, V any](m *btree.Map[K, V]) *btree.Map[K, V] {
+	m = m.Copy()
+	m.ScanMut(func(K, V) bool { return true })
+	return m
+}
+
 // name returns the one copy of a node's name.
 func (s *loading) name(id placement.NodeID) placement.NodeID {
 	if known, ok := s.names[id]; ok {
@@ -349,6 +360,11 @@ func (s *state) takeHeader(h *headerRecord) error {
 
 // complete checks that all records that the header counted were there.
 func (s *loading) complete() error {
+	s.chains = tight(s.chains)
+	s.on.nodes.Scan(func(_ placement.NodeID, n *onNode) bool {
+		n.chains = tight(n.chains)
+		return true
+	})
 	got := [5]int{s.nodes.Len(), s.chains.Len(), s.tombstones.Len(), s.strays.Len(), s.requests.Len()}
 	if got != s.head.Counts || s.decisions.len() != s.head.History {
 		return fmt.Errorf("%w: it lacks records that its header counts", errSnapshot)

@@ -70,7 +70,7 @@ type chainRecord struct {
 	LastDecision   placement.Revision   `cbor:"9,keyasint,omitempty"`
 	EverReady      bool                 `cbor:"10,keyasint,omitempty"`
 	Content        *contentRecord       `cbor:"11,keyasint,omitempty"`
-	Failures       int                  `cbor:"12,keyasint,omitempty"`
+	Failures       int32                `cbor:"12,keyasint,omitempty"`
 	Backoffs       []backoffRecord      `cbor:"13,keyasint,omitempty"`
 	Quarantine     *quarantineRecord    `cbor:"14,keyasint,omitempty"`
 }
@@ -83,30 +83,6 @@ func chainToRecord(c *placement.Chain) chainRecord {
 		c.LastRebalance, c.LastConstraint, c.LastDecision, c.EverReady, (*contentRecord)(c.Content), c.Failures,
 		convert(c.Backoffs, func(b placement.Backoff) backoffRecord { return backoffRecord(b) }),
 		(*quarantineRecord)(c.Quarantine),
-	}
-}
-
-// interner lets equal short strings share their memory: a million chains name
-// the same few nodes and phases.
-type interner map[string]string
-
-func intern[S ~string](in interner, s S) S {
-	if known, ok := in[string(s)]; ok {
-		return S(known)
-	}
-	in[string(s)] = string(s)
-	return s
-}
-
-// share makes the record's strings those of the interner, and of the content.
-func (r *chainRecord) share(in interner) {
-	r.Spec.Policy = intern(in, r.Spec.Policy)
-	for i := range r.Holders {
-		h := &r.Holders[i]
-		h.Node, h.Source = intern(in, h.Node), intern(in, h.Source)
-		if r.Content != nil && h.SHA256 == r.Content.SHA256 {
-			h.SHA256 = r.Content.SHA256
-		}
 	}
 }
 

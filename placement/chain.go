@@ -279,8 +279,8 @@ type Chain struct {
 	LastConstraint Time     // the same for cause constraint
 	LastDecision   Revision // its decision record, 0 = none
 	EverReady      bool     // it has had a ready holder: no copy is made from nothing again (rule S1)
+	Failures       int32    // targets that failed in a row
 	Content        *Content
-	Failures       int // targets that failed in a row
 	Backoffs       []Backoff
 	Quarantine     *Quarantine
 }

@@ -61,6 +61,9 @@ func (b bridge) WaitLeader(ctx context.Context) (server.Leader, error) {
 	return leader(l), inServersWords(err)
 }
 
+// LeaderChanged implements server.Leadership.
+func (b bridge) LeaderChanged() <-chan struct{} { return b.node.LeaderChanged() }
+
 func leader(l cluster.Leader) server.Leader {
 	return server.Leader{Node: l.Node, Address: l.Address, HTTP: l.HTTP}
 }

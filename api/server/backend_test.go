@@ -76,6 +76,7 @@ func (b *backend) announce(id placement.NodeID, zone string) {
 		b.t.Fatal(err)
 	}
 	a.SetLabels(labels)
+	a.SetCapabilities(placement.Capabilities{{Key: placement.CapabilityCores, Number: 8, IsNumber: true}, {Key: "gpu", Text: "a100"}, {Key: placement.CapabilityMemoryBytes, Number: 1 << 34, IsNumber: true}})
 	inc := b.must(a).Incarnation
 	b.must(&fsm.Report{Node: id, Lineage: b.m.View().Lineage, Incarnation: inc, Inventory: true})
 }
@@ -290,7 +291,20 @@ func (n *node) WaitLeader(ctx context.Context) (Leader, error) {
 	}
 }
 
+func (n *node) LeaderChanged() <-chan struct{} {
+	_, changed := n.leads()
+	return changed
+}
+
 func (n *node) NodeTransport() http.RoundTripper { return n.transport }
+
+// Facts says that n1 and n3 have been heard of, and that n3 knows only its load.
+func (n *node) Facts() placement.Facts {
+	return placement.Facts{Samples: placement.TableOf(map[placement.NodeID]placement.Sample{
+		"n1": {Load: 0.25, FreeBytes: 1 << 29, MemoryFreeBytes: 1 << 33},
+		"n3": {Load: 1.5, FreeBytes: -1, MemoryFreeBytes: -1},
+	})}
+}
 
 func (n *node) DecideInput(v *fsm.View) scheduler.Input { return n.input(v) }
 
@@ -342,7 +356,7 @@ func (b *backend) serve(id placement.NodeID) (*node, *Server) {
 	b.t.Helper()
 	n := &node{backend: b, id: id, ready: true, transport: http.DefaultTransport}
 	s, err := New(Config{
-		Version: "1.0.0", State: n, Writer: n, Leadership: n, Decider: n, Content: n,
+		Version: "1.0.0", State: n, Writer: n, Leadership: n, Decider: n, Telemetry: n, Content: n,
 		Metrics: prometheus.NewRegistry(), OnError: func(err error) { b.t.Logf("OnError: %.200v", err) },
 	})
 	if err != nil {

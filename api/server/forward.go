@@ -25,12 +25,9 @@ const (
 	retryMax = 50 * time.Millisecond
 )
 
-// leaderPoll is how often a request that waits for a leader's answer looks
-// whether that still leads, and attemptMin the least time it is given.
-const (
-	leaderPoll = 100 * time.Millisecond
-	attemptMin = time.Second
-)
+// attemptMin is the least time that a request which waits for a leader's
+// answer is given.
+const attemptMin = time.Second
 
 // lagMax is how long a client that has seen more than this node waits for it
 // before the leader is asked.
@@ -156,10 +153,9 @@ func (s *Server) forward(ctx context.Context, w http.ResponseWriter, x *exchange
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, min(x.timeout, max(x.timeout/2, attemptMin))+x.newsWait())
 	defer cancel()
-	status := s.cfg.Leadership.Status()
-	unwatch := s.watchLeader(leader, status.Term, cancel)
+	self, unwatch := s.watchLeader(leader, cancel)
 	defer unwatch()
-	resp, code := s.roundTrip(ctx, s.outgoing(ctx, x, leader, status.Node), x.route.kind == write)
+	resp, code := s.roundTrip(ctx, s.outgoing(ctx, x, leader, self), x.route.kind == write)
 	if code != "" {
 		x.resume(time.Since(begin))
 		return code
@@ -194,27 +190,25 @@ func (x *exchange) resume(waited time.Duration) {
 }
 
 // watchLeader calls changed, once, when another leader or term is known than
-// the one given. The caller calls stop, as often as it likes.
-func (s *Server) watchLeader(leader Leader, term uint64, changed func()) (stop func()) {
+// the one given. The caller calls stop, as often as it likes. It returns the
+// name of this node, too.
+func (s *Server) watchLeader(leader Leader, changed func()) (self placement.NodeID, stop func()) {
+	news, now := s.cfg.Leadership.LeaderChanged(), s.cfg.Leadership.Status()
+	self, term := now.Node, now.Term
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(leaderPoll)
-		defer tick.Stop()
-		for {
+		for !now.IsLeader && (now.Leader == nil || now.Leader.Node == leader.Node && now.Term == term) {
 			select {
 			case <-done:
 				return
-			case <-tick.C:
+			case <-news:
 			}
-			now := s.cfg.Leadership.Status()
-			if now.IsLeader || now.Leader != nil && (now.Leader.Node != leader.Node || now.Term != term) {
-				changed()
-				return
-			}
+			news, now = s.cfg.Leadership.LeaderChanged(), s.cfg.Leadership.Status()
 		}
+		changed()
 	}()
-	return sync.OnceFunc(func() { close(done); <-ended })
+	return self, sync.OnceFunc(func() { close(done); <-ended })
 }
 
 // outgoing is the request as the leader gets it.
@@ -330,7 +324,8 @@ func (s *Server) catchUpOnce(ctx context.Context, x *exchange) (*fsm.View, error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer s.watchLeader(leader, s.cfg.Leadership.Status().Term, cancel)()
+	_, unwatch := s.watchLeader(leader, cancel)
+	defer unwatch()
 	url := "http://" + leader.Address + "/v1/config?consistency=" + x.level + "&timeout=" + x.timeout.String()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

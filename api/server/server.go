@@ -55,6 +55,9 @@ type Leadership interface {
 	Status() Status
 	// WaitLeader returns the leader once one is known that takes requests.
 	WaitLeader(ctx context.Context) (Leader, error)
+	// LeaderChanged returns a channel that closes when the node may have
+	// learnt of another leader, or term, than it knows now.
+	LeaderChanged() <-chan struct{}
 	// NodeTransport carries requests to the node address in their URL's host.
 	NodeTransport() http.RoundTripper
 }
@@ -117,6 +120,7 @@ type Config struct {
 	Writer     Writer
 	Leadership Leadership
 	Decider    Decider
+	Telemetry  Telemetry                    // nil = nothing is known but the state
 	Content    Content                      // nil = this node stores no content: 501
 	Metrics    *prometheus.Registry         // served at /metrics; the server's own are added to it
 	Actor      func(context.Context) string // who makes a request; nil = "anonymous"

@@ -47,7 +47,7 @@ func (p past) node() placement.NodeID {
 // is part of the history.
 func (p past) step() {
 	do := func(body fsm.Body) { p.b.apply(fsm.Batch{Ops: []fsm.Op{{Actor: "test", Reason: "test", Body: body}}}) }
-	switch id := placement.ChainID(draw(p, "chain", "c1", "c2", "c3", "c4", "c5", "c6")); draw(p, "step", "put", "put", "delete", "pass", "pass", "pass", "pass", "observe", "announce", "lose", "cordon", "weight", "wait", "content") {
+	switch id := placement.ChainID(draw(p, "chain", "c1", "c2", "c3", "c4", "c5", "c6")); draw(p, "step", "put", "put", "delete", "pass", "pass", "pass", "fail", "observe", "announce", "lose", "cordon", "weight", "wait", "content") {
 	case "put":
 		do(fsm.NewPutChain(id, placement.Spec{
 			Desired: draw(p, "desired", 1, 2, 3, 4), SizeBytes: draw[int64](p, "size", 0, 100<<20, 600<<20, 2<<30),
@@ -59,6 +59,11 @@ func (p past) step() {
 	case "pass":
 		p.b.decide()
 		p.work()
+	case "fail":
+		for range 3 {
+			p.b.decide()
+			p.fail()
+		}
 	case "observe":
 		id := p.node()
 		if n := p.b.m.View().Node(id); n != nil {
@@ -86,17 +91,26 @@ func (p past) step() {
 	}
 }
 
-// work lets the nodes do some of their duties, or fail.
+// work lets every node report something for each of its copies, and perhaps
+// that it is full.
 func (p past) work() {
+	p.report(func() (fsm.ReportPhase, bool) {
+		return draw(p, "report", fsm.ReportReady, fsm.ReportReady, fsm.ReportDropped), draw(p, "full", false, false, false, false, false, false, true)
+	})
+}
+
+// fail lets every node report all of its copies failed.
+func (p past) fail() {
+	p.report(func() (fsm.ReportPhase, bool) { return fsm.ReportFailed, false })
+}
+
+func (p past) report(what func() (phase fsm.ReportPhase, full bool)) {
 	v := p.b.m.View()
-	phases := []fsm.ReportPhase{fsm.ReportReady, fsm.ReportReady, fsm.ReportDropped}
-	if draw(p, "failing", false, false, true) {
-		phases = []fsm.ReportPhase{fsm.ReportFailed}
-	}
 	v.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
-		r := &fsm.Report{Node: id, Lineage: v.Lineage, Incarnation: n.Incarnation, NoSpace: draw(p, "full", false, false, false, false, false, false, true)}
+		r := &fsm.Report{Node: id, Lineage: v.Lineage, Incarnation: n.Incarnation}
 		for _, d := range v.Duties(id).Assignments {
-			item := fsm.ReportItem{Chain: d.Chain, Epoch: d.Epoch, Phase: draw(p, "report", phases...)}
+			item := fsm.ReportItem{Chain: d.Chain, Epoch: d.Epoch}
+			item.Phase, r.NoSpace = what()
 			if d.Content != nil {
 				item.SHA256, item.SizeBytes = d.Content.SHA256, d.Content.Size
 			}
@@ -133,8 +147,12 @@ func TestTallyIsTheCount(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		p := past{rt, newBackend(t)}
 		config := placement.DefaultConfig()
-		config.QuarantineAfter, config.BackoffMin = 2, time.Second
+		config.QuarantineAfter, config.BackoffMin = draw(p, "quarantine after", 1, 1, 3), draw(p, "backoff", time.Second, time.Minute)
 		p.b.must(fsm.NewPutConfig(config))
+		for _, id := range []placement.ChainID{"c1", "c2", "c3"} {
+			p.b.must(fsm.NewPutChain(id, placement.Spec{Desired: 2, Weight: 1, Policy: placement.PolicyEager, Spread: placement.SpreadEven}))
+		}
+		p.b.settle()
 		var got tally
 		old := p.b.m.View()
 		for i := range rapid.IntRange(1, 100).Draw(rt, "steps") {
@@ -159,12 +177,40 @@ func TestTallyIsTheCount(t *testing.T) {
 			}
 		}
 	})
-	for _, health := range []string{"healthy", "under", "over", "unavailable", "unplaceable", "quarantined", "moving"} {
+	t.Log(seen)
+	for _, health := range []string{"healthy", "under", "over", "unavailable", "unplaceable", "moving"} {
 		if seen[health] == 0 {
 			t.Errorf("no chain was ever %s: the histories show nothing about it", health)
 		}
 	}
-	t.Log(seen)
+}
+
+// TestTallyKnowsTheTime: a quarantine ends by time alone. A chain's third copy
+// fails once, which quarantines it, and then nothing happens but an hour.
+func TestTallyKnowsTheTime(t *testing.T) {
+	b := newBackend(t)
+	config := placement.DefaultConfig()
+	config.QuarantineAfter = 1
+	b.must(fsm.NewPutConfig(config))
+	spec := placement.Spec{Desired: 2, Weight: 1, Policy: placement.PolicyEager, Spread: placement.SpreadEven}
+	b.must(fsm.NewPutChain("c", spec))
+	b.settle()
+	spec.Desired = 3
+	b.must(fsm.NewPutChain("c", spec))
+	b.decide()
+	past{nil, b}.fail()
+
+	var got tally
+	if n := got.of(b.m.View()); n.Quarantined != 1 {
+		t.Fatalf("%+v, want one quarantined", n)
+	}
+	b.now = b.now.Add(time.Hour)
+	b.must(&fsm.Thaw{})
+	v := b.m.View()
+	want, _ := countChains(v)
+	if n := got.of(v); n != want || n.Quarantined != 0 {
+		t.Errorf("after an hour %+v, counted %+v", n, want)
+	}
 }
 
 func note(seen map[string]int, n *api.ChainCounts, moving []placement.ChainID) {

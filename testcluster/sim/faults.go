@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/placement"
+	"github.com/holdfast-cluster/holdfast/scheduler"
 	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
 )
 
@@ -42,6 +43,7 @@ func (w *World) inject() {
 		w.note("join %s", n.id)
 	case w.chance("leader change", 300):
 		w.term++
+		w.planner = scheduler.NewPlanner()
 		w.note("term %d", w.term)
 	}
 	w.stale()

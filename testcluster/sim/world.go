@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
@@ -34,6 +35,7 @@ type World struct {
 	index   uint64
 	term    uint64
 	cursor  scheduler.Cursor
+	planner *scheduler.Planner // of the present leader
 	scorer  scheduler.PlacementScorer
 	nodes   []*node
 	zones   int         // 0 = none
@@ -63,7 +65,7 @@ const tick = 250 * time.Millisecond
 func New(o Options) *World {
 	w := &World{
 		Options: o, rng: rand.New(rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15)),
-		machine: fsm.New(), check: invariant.New(), term: 1, scorer: scorer.New(), Faults: map[string]int{}, Refusals: map[string]int{},
+		machine: fsm.New(), check: invariant.New(), term: 1, scorer: scorer.New(), planner: scheduler.NewPlanner(), Faults: map[string]int{}, Refusals: map[string]int{},
 		start: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	if w.Nodes == 0 {
@@ -233,7 +235,13 @@ func (w *World) lead() error {
 		return err
 	}
 	v := w.machine.View()
-	plan := scheduler.Decide(scheduler.Input{View: &v.View, Now: v.Now, Config: v.Config, Scorer: w.scorer, Cursor: w.cursor})
+	in := scheduler.Input{View: &v.View, Now: v.Now, Config: v.Config, Scorer: w.scorer, Cursor: w.cursor}
+	plan := w.planner.Plan(in, v.Touched)
+	if _, moody := w.scorer.(noise); moody {
+		// it never says the same twice
+	} else if full := scheduler.Decide(in); !reflect.DeepEqual(plan, full) {
+		return fmt.Errorf("incremental is not full (rule S25): the planner plans %+v, Decide %+v", plan, full)
+	}
 	w.cursor = plan.Next
 	batch := fsm.Batch{Now: w.now, Term: w.term, ConfigAt: v.ConfigGeneration}
 	for _, d := range plan.Decisions {

@@ -29,7 +29,7 @@ const (
 func Parse(data []byte) (*Scenario, error) {
 	asJSON, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
-		return nil, fmt.Errorf("no YAML: %w", err)
+		return nil, fmt.Errorf("not the YAML that is wanted: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
 	s := &Scenario{
 		Seed: 1, Duration: Duration{Duration: 4 * time.Hour}, Tick: Duration{Duration: 500 * time.Millisecond},

@@ -2,80 +2,162 @@ package scorer
 
 import (
 	"cmp"
+	"math"
 	"slices"
+	"sort"
 
 	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/scheduler"
 )
 
-// bound is the scorer of one pass.
+// bound is the scorer of one pass. It follows what the pass reserves: what it
+// has computed from the reservations is brought up to their version, node by
+// node touched, before it is used.
 type bound struct {
 	view  *placement.View
 	r     *scheduler.Reservations
 	nodes []node // by id
 	at    map[placement.NodeID]int
+	open  []int    // the nodes that may be given copies, by id
+	zones []string // of all nodes, in the order in which they were met
 
-	maxWeight placement.Score // largest among the eligible nodes
-	sized     bool            // every eligible node's capacity is known: load counts per capacity
-	anySize   bool            // some eligible node's capacity is known
-	anyHealth bool            // some eligible node has told of its health
+	openZones int     // distinct zones of the open nodes
+	sized     bool    // every open node's capacity is known: load counts per capacity
+	anySize   bool    // some open node's capacity is known
+	anyHealth bool    // some open node has told of its health
+	largest   float64 // the largest capacity of an open node
+	maxWeight placement.Score
 
-	version int             // of the reservations that the following were computed from
-	mean    float64         // mean load per capacity of the eligible nodes
-	orders  map[int64][]int // eligible nodes by load once they have taken a weight
+	version int     // of the reservations that follows was computed from
+	average float64 // mean load per capacity of the open nodes, NaN = not computed
+	order   []int   // the open nodes by load per capacity, then id; nil = not sorted yet
 
-	last    *placement.Chain // the chain asked about last
-	low     float64          // its u_low (rule S22)
-	hasLow  bool
-	lowDone bool
+	question question
+	granted  map[string]*wishes // by what they ask for
+	key      []byte             // of granted, to look up without allocating
+	screens  screens
 }
 
 // node is what a pass needs to know of one node.
 type node struct {
 	node     *placement.Node
-	eligible bool    // it may be given copies
-	capacity float64 // relative to the mean; 0 = unknown
+	open     bool    // it may be given copies, room and budgets aside
+	zone     int     // index in zones, unzoned = none
+	capacity float64 // relative to the mean of the open nodes; 0 = unknown
+	weight   float64 // relative to the largest of the open nodes
+	vitals   vitals
 	health   float64 // 0..1
 	healthy  bool    // health is known
-	sample   placement.Sample
-	load     float64 // planned weight
+	where    *placement.Coordinate
+	load     int64   // planned weight
+	u        float64 // load per capacity
+	ceiling  float64 // no chain scores higher here
 }
 
+// unzoned is the zone of a node that has none.
+const unzoned = -1
+
+// with returns the load per capacity once weight has been added.
+func (n *node) with(weight int64) float64 { return (float64(n.load) + float64(weight)) / n.capacity }
+
 func newBound(view *placement.View, facts placement.Facts, r *scheduler.Reservations) *bound {
-	b := &bound{view: view, r: r, at: make(map[placement.NodeID]int, view.Nodes.Len()), sized: true, version: -1}
-	var total, count float64
-	none := &placement.Chain{Spec: &placement.Spec{}}
-	view.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
-		x := node{node: n, eligible: view.EligibleTarget(none, id).OK()}
-		x.sample, x.healthy = facts.Sample(id)
-		x.health, x.healthy = health(x.sample, x.healthy)
-		if x.eligible {
-			b.maxWeight = max(b.maxWeight, n.Weight)
-			b.sized = b.sized && n.CapacityBytes > 0
-			b.anySize = b.anySize || n.CapacityBytes > 0
-			b.anyHealth = b.anyHealth || x.healthy
-			total += float64(n.CapacityBytes)
-			count++
+	n := view.Nodes.Len()
+	b := &bound{
+		view: view, r: r, nodes: make([]node, 0, n), at: make(map[placement.NodeID]int, n), open: make([]int, 0, n),
+		sized: true, version: r.Version(), average: math.NaN(),
+	}
+	bytes := 0.0
+	view.Nodes.Ascend("", func(id placement.NodeID, p *placement.Node) bool {
+		x := node{node: p, open: isOpen(p), zone: b.zoneIndex(p.Zone), vitals: silent(), load: r.Load(id)}
+		if x.open {
+			b.open = append(b.open, len(b.nodes))
+			b.maxWeight = max(b.maxWeight, p.Weight)
+			b.sized = b.sized && p.CapacityBytes > 0
+			b.anySize = b.anySize || p.CapacityBytes > 0
+			bytes += float64(p.CapacityBytes)
 		}
 		b.at[id] = len(b.nodes)
 		b.nodes = append(b.nodes, x)
 		return true
 	})
-	for i := range b.nodes {
-		b.nodes[i].capacity = 1
-		if b.sized && count > 0 {
-			b.nodes[i].capacity = float64(b.nodes[i].node.CapacityBytes) * count / total
-		}
-	}
+	b.listen(facts)
+	b.measure(bytes / float64(max(len(b.open), 1)))
 	return b
 }
 
-// chain returns the chain, or nil.
-func (b *bound) chain(id placement.ChainID) *placement.Chain {
-	if b.last == nil || b.last.ID != id {
-		b.last, b.lowDone = b.view.Chain(id), false
+// isOpen tells whether the node may be given some copies, room and budgets
+// aside: what [placement.View.EligibleTarget] asks of the node alone.
+func isOpen(n *placement.Node) bool {
+	return n.State == placement.NodeAlive && n.Eligibility == placement.Eligible && n.Inventoried && n.Weight > 0 && !n.NoSpace
+}
+
+// zoneIndex returns the index of a zone's name.
+func (b *bound) zoneIndex(name string) int {
+	if name == "" {
+		return unzoned
 	}
-	return b.last
+	if n := len(b.nodes); n > 0 && b.nodes[n-1].node.Zone == name {
+		return b.nodes[n-1].zone // neighbours by name are often neighbours
+	}
+	i := slices.Index(b.zones, name)
+	if i < 0 {
+		i = len(b.zones)
+		b.zones = append(b.zones, name)
+	}
+	return i
+}
+
+// listen takes in the telemetry: one walk along both lists.
+func (b *bound) listen(facts placement.Facts) {
+	if facts.Samples == nil {
+		return
+	}
+	i := 0
+	facts.Samples.Ascend("", func(id placement.NodeID, s placement.Sample) bool {
+		for i < len(b.nodes) && b.nodes[i].node.ID < id {
+			i++
+		}
+		if i < len(b.nodes) && b.nodes[i].node.ID == id {
+			n := &b.nodes[i]
+			n.vitals, n.where = vitalsOf(n.node, s), s.Coordinate
+		}
+		return i < len(b.nodes)
+	})
+}
+
+// measure puts capacities and weights in relation, now that all are known.
+func (b *bound) measure(meanBytes float64) {
+	zoned := make([]bool, len(b.zones))
+	for i := range b.nodes {
+		n := &b.nodes[i]
+		n.capacity = 1
+		if b.sized && meanBytes > 0 {
+			n.capacity = float64(n.node.CapacityBytes) / meanBytes
+		}
+		n.weight = 1
+		if b.maxWeight > 0 {
+			n.weight = min(float64(n.node.Weight)/float64(b.maxWeight), 1)
+		} else if n.node.Weight == 0 {
+			n.weight = 0
+		}
+		n.health, n.healthy = n.vitals.health()
+		n.ceiling = n.weight
+		if n.healthy {
+			n.ceiling *= n.health
+		}
+		if n.capacity > 0 {
+			n.u = n.with(0)
+		}
+		if !n.open {
+			continue
+		}
+		b.anyHealth = b.anyHealth || n.healthy
+		b.largest = max(b.largest, n.capacity)
+		if n.zone != unzoned && !zoned[n.zone] {
+			zoned[n.zone] = true
+			b.openZones++
+		}
+	}
 }
 
 // refresh takes in what the pass has reserved since the last question.
@@ -83,74 +165,76 @@ func (b *bound) refresh() {
 	if b.version == b.r.Version() {
 		return
 	}
-	b.version, b.orders, b.lowDone = b.r.Version(), nil, false
-	sum, count := 0.0, 0
-	for i := range b.nodes {
-		n := &b.nodes[i]
-		n.load = float64(b.r.Load(n.node.ID))
-		if n.eligible {
-			sum += n.load / n.capacity
-			count++
+	for _, id := range b.r.Touched(b.version) {
+		if i, known := b.at[id]; known {
+			b.reload(i)
 		}
 	}
-	b.mean = 0
-	if count > 0 {
-		b.mean = sum / float64(count)
+	b.version, b.average = b.r.Version(), math.NaN()
+	b.question.forget()
+}
+
+// reload takes in the load of node i, and keeps the order.
+func (b *bound) reload(i int) {
+	n := &b.nodes[i]
+	now := b.r.Load(n.node.ID)
+	b.screens.touch(i)
+	if now == n.load {
+		return
+	}
+	listed := n.open && b.order != nil
+	if listed {
+		b.order = slices.Delete(b.order, b.place(i), b.place(i)+1)
+	}
+	n.load = now
+	if n.capacity > 0 {
+		n.u = n.with(0)
+	}
+	if listed {
+		b.order = slices.Insert(b.order, b.place(i), i)
 	}
 }
 
-// ordersMax bounds how many orders are kept, one per weight of a chain.
-const ordersMax = 64
-
-// order returns the eligible nodes by load per capacity after they have taken
-// weight, the least first, ties by id.
-func (b *bound) order(weight int64) []int {
-	if list, ok := b.orders[weight]; ok {
-		return list
-	}
-	if b.orders == nil || len(b.orders) >= ordersMax {
-		b.orders = map[int64][]int{}
-	}
-	var list []int
-	for i := range b.nodes {
-		if b.nodes[i].eligible {
-			list = append(list, i)
-		}
-	}
-	slices.SortStableFunc(list, func(x, y int) int { return cmp.Compare(b.u(x, weight), b.u(y, weight)) })
-	b.orders[weight] = list
-	return list
+// place returns where node i stands, or would stand, in the order.
+func (b *bound) place(i int) int {
+	at, _ := slices.BinarySearchFunc(b.order, i, b.compare)
+	return at
 }
 
-// u returns the load per capacity of a node with extra weight on it.
-func (b *bound) u(i int, extra int64) float64 {
-	return (b.nodes[i].load + float64(extra)) / b.nodes[i].capacity
+// behind returns the first place in the order whose load is above that at a
+// place.
+func (b *bound) behind(at int) int {
+	u := b.nodes[b.order[at]].u
+	return at + sort.Search(len(b.order)-at, func(k int) bool { return b.nodes[b.order[at+k]].u > u })
 }
 
-// lowest returns u_low of c (rule S22): the least load per capacity after
-// taking the chain among the eligible nodes that would score at or above the
-// chain's floor but for their load. Without any, ok is false.
-func (b *bound) lowest(c *placement.Chain) (low float64, ok bool) {
-	if b.lowDone {
-		return b.low, b.hasLow
+// compare orders nodes by load per capacity, then id.
+func (b *bound) compare(i, j int) int {
+	if c := cmp.Compare(b.nodes[i].u, b.nodes[j].u); c != 0 {
+		return c
 	}
-	b.lowDone, b.hasLow = true, false
-	for _, i := range b.order(c.Spec.Weight) {
-		id := b.nodes[i].node.ID
-		if c.Holder(id) != nil || !b.view.EligibleTarget(c, id).OK() {
-			continue
-		}
-		if b.sound(c, i) {
-			b.low, b.hasLow = b.u(i, c.Spec.Weight), true
-			break
-		}
-	}
-	return b.low, b.hasLow
+	return i - j
 }
 
-// sound tells whether node i would score at or above the floor of c but for
-// its load.
-func (b *bound) sound(c *placement.Chain, i int) bool {
-	j := b.judgeUnloaded(c, i)
-	return millionths(j.score()) >= b.view.Config.FloorFor(c.Spec)
+// sorted returns the open nodes by load per capacity, then id.
+func (b *bound) sorted() []int {
+	if b.order == nil {
+		b.order = append(make([]int, 0, len(b.open)), b.open...)
+		slices.SortFunc(b.order, b.compare)
+	}
+	return b.order
+}
+
+// mean returns the mean load per capacity of the open nodes. It is summed anew
+// for each version, in one order: so it depends on the loads alone, and not on
+// how they came about.
+func (b *bound) mean() float64 {
+	if math.IsNaN(b.average) {
+		sum := 0.0
+		for _, i := range b.open {
+			sum += b.nodes[i].u
+		}
+		b.average = sum / float64(max(len(b.open), 1))
+	}
+	return b.average
 }

@@ -1,7 +1,6 @@
 package scorer
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -24,84 +23,141 @@ func (*Scorer) BestAlternative(placement.ChainID, []placement.NodeID) (placement
 }
 
 // Bind returns the scorer of one pass. It also implements
-// [scheduler.Eligibility], [scheduler.Explainer], [scheduler.Chooser] and
-// [scheduler.TieBreaker].
+// [scheduler.Chooser], [scheduler.Screener], [scheduler.TieBreaker] and
+// [scheduler.Explainer]. It does not implement [scheduler.Eligibility]: who may
+// hold a chain is said by the state alone.
 func (*Scorer) Bind(view *placement.View, facts placement.Facts, r *scheduler.Reservations) scheduler.PlacementScorer {
 	return newBound(view, facts, r)
 }
 
-// Score returns how good node is for chain: as it is for a holder, as it would
-// be after the move for any other node. It has no opinion of a node that is
+// Score returns how good node is for chain: as it is for a holder; for any
+// other node as it would be, once the copy had gone whose departure suits it
+// best, or none while copies are missing. It has no opinion of a node that is
 // not alive.
 func (b *bound) Score(chain placement.ChainID, node placement.NodeID) (float64, bool) {
-	c := b.chain(chain)
 	i, known := b.at[node]
-	if c == nil || known && b.nodes[i].node.State != placement.NodeAlive {
+	if !b.ask(chain) || known && b.nodes[i].node.State != placement.NodeAlive {
 		return 0, false
 	}
-	if !known || b.shut(c, node) != "" {
+	if !known || b.isShut(i) {
 		return 0, true
 	}
-	j := b.judge(c, i)
+	j := b.judge(i, b.victimFor(i))
 	return j.score(), true
+}
+
+// victimFor returns whose copy is thought away when node i is weighed.
+func (b *bound) victimFor(i int) int {
+	q := &b.question
+	if q.holds(i) {
+		return i
+	}
+	victim := nobody
+	if b.view.Missing(q.chain) > 0 {
+		return victim
+	}
+	best := -1.0
+	for _, at := range q.stay {
+		if j := b.judge(i, at); j.score() > best {
+			victim, best = at, j.score()
+		}
+	}
+	return victim
 }
 
 // BestAlternative returns the eligible node that is best for chain and not in
 // exclude: the highest score, then the larger product of the axes, then the
 // lowest id.
 func (b *bound) BestAlternative(chain placement.ChainID, exclude []placement.NodeID) (placement.NodeID, float64, bool) {
-	return b.Choose(chain, "", placement.NoScore, func(n placement.NodeID) bool {
-		return !slices.Contains(exclude, n) && b.view.EligibleTarget(b.chain(chain), n).OK()
-	})
-}
-
-// Choose is BestAlternative among the nodes that admit lets through, if the
-// best of them scores above the given score.
-func (b *bound) Choose(chain placement.ChainID, _ placement.NodeID, above placement.Score, admit func(placement.NodeID) bool) (placement.NodeID, float64, bool) {
-	c := b.chain(chain)
-	if c == nil {
+	if !b.ask(chain) {
 		return "", 0, false
 	}
-	b.refresh()
-	best, found := choice{rank: rank{score: above}}, false
-	for _, i := range b.order(c.Spec.Weight) {
-		n := &b.nodes[i]
-		if atMost := millionths(b.loadAxis(c, i)); atMost < best.score || atMost <= above {
-			break // the rest is loaded at least as much
-		}
-		if c.Holder(n.node.ID) != nil {
-			continue
-		}
-		j := b.judge(c, i)
-		next := choice{rank{millionths(j.score()), millionths(j.product()), n.node.ID}, j.score()}
-		if next.score > above && (!found || next.before(best.rank)) && admit(n.node.ID) {
+	admit := func(n placement.NodeID) bool {
+		return !slices.Contains(exclude, n) && b.view.TargetCode(b.question.chain, n) == placement.Accepted
+	}
+	victims := b.question.stay
+	if b.view.Missing(b.question.chain) > 0 || len(victims) == 0 {
+		victims = []int{nobody}
+	}
+	best, found := choice{}, false
+	for _, victim := range victims {
+		if next, ok := b.choose(victim, placement.NoScore, admit); ok && (!found || b.better(next, best)) {
 			best, found = next, true
 		}
 	}
-	return best.node, best.exact, found
+	return b.named(best, found)
 }
 
-// choice is an alternative with its place in the order.
-type choice struct {
-	rank
-	exact float64 // the score before rounding
-}
-
-// rank orders alternatives.
-type rank struct {
-	score, product placement.Score
-	node           placement.NodeID
-}
-
-// before tells whether r is the better alternative.
-func (r rank) before(s rank) bool {
-	switch {
-	case r.score != s.score:
-		return r.score > s.score
-	case r.product != s.product:
-		return r.product > s.product
+// Choose is BestAlternative among the nodes that admit lets through, once the
+// copy on victim is gone, if the best of them scores above the given score.
+func (b *bound) Choose(chain placement.ChainID, victim placement.NodeID, above placement.Score, admit func(placement.NodeID) bool) (placement.NodeID, float64, bool) {
+	if !b.ask(chain) {
+		return "", 0, false
 	}
-	return r.node < s.node
+	from, known := b.at[victim]
+	if !known {
+		from = nobody
+	}
+	return b.named(b.choose(from, above, admit))
+}
+
+// choice is an alternative. Its zero value is none.
+type choice struct {
+	node           int
+	exact          float64 // the score before rounding
+	score, product placement.Score
+}
+
+func (b *bound) named(c choice, ok bool) (placement.NodeID, float64, bool) {
+	if !ok {
+		return "", 0, false
+	}
+	return b.nodes[c.node].node.ID, c.exact, true
+}
+
+// better tells whether x is a better alternative than y.
+func (b *bound) better(x, y choice) bool {
+	switch {
+	case x.score != y.score:
+		return x.score > y.score
+	case x.product != y.product:
+		return x.product > y.product
+	}
+	return x.node < y.node
+}
+
+// choose looks at the nodes in the order of their load, as far as one may
+// still be better than the best so far.
+func (b *bound) choose(victim int, above placement.Score, admit func(placement.NodeID) bool) (best choice, found bool) {
+	q := &b.question
+	low, measured := b.lowest(victim)
+	mean := b.mean()
+	measured = measured && mean > 0
+	order := b.sorted()
+	for at := 0; at < len(order); at++ {
+		i := order[at]
+		n := &b.nodes[i]
+		atMost := placement.ScoreOne
+		if measured {
+			atMost = millionths(load(b.atLeast(n), low, mean))
+		}
+		if atMost <= above || found && atMost < best.score {
+			break // the rest is loaded at least as much
+		}
+		if found && best.score >= atMost && best.product >= atMost && best.node < i {
+			at = b.behind(at) - 1 // equally loaded ones tie at most, and have higher ids
+			continue
+		}
+		if millionths(n.ceiling) <= above || q.holds(i) || !q.wishes.suits(i) {
+			continue
+		}
+		j := b.judge(i, victim)
+		next := choice{node: i, exact: j.score(), score: millionths(j.score()), product: millionths(j.product())}
+		if next.score > above && (!found || b.better(next, best)) && admit(n.node.ID) {
+			best, found = next, true
+		}
+	}
+	return best, found
 }
 
 // Worse tells whether x rather than y should be given up: the one that must be
@@ -109,64 +165,28 @@ func (r rank) before(s rank) bool {
 // axis at 0 makes all nodes equal that are far too full, and taking always
 // from the first of them would empty it beyond the others.
 func (b *bound) Worse(chain placement.ChainID, x, y placement.NodeID) bool {
-	c := b.chain(chain)
 	i, knowsX := b.at[x]
 	j, knowsY := b.at[y]
-	if c == nil || !knowsX || !knowsY || b.nodes[i].capacity == 0 || b.nodes[j].capacity == 0 {
+	if !knowsX || !knowsY || b.nodes[i].capacity == 0 || b.nodes[j].capacity == 0 || !b.ask(chain) {
 		return false
 	}
-	b.refresh()
-	if badX, badY := !b.sound(c, i), !b.sound(c, j); badX != badY {
+	if badX, badY := !b.sound(i, i), !b.sound(j, j); badX != badY {
 		return badX
 	}
-	return b.u(i, 0) > b.u(j, 0)
+	return b.nodes[i].u > b.nodes[j].u
 }
 
-// Eligible tells whether node may hold chain. It asks the committed state
-// only; a draining node is the drain arm's business.
-func (b *bound) Eligible(chain placement.ChainID, node placement.NodeID) (string, bool) {
-	c := b.chain(chain)
-	if c == nil {
-		return "the chain is unknown", false
+// isShut tells whether the gate is 0: the node may not hold the chain, or may
+// not take it.
+func (b *bound) isShut(i int) bool {
+	q, n := &b.question, b.nodes[i].node
+	if q.holds(i) {
+		return leaves(n) || !q.wishes.suits(i)
 	}
-	return b.view.EligibleHolder(c, node)
+	return b.view.TargetCode(q.chain, n.ID) != placement.Accepted
 }
 
-// shut says why the gate is 0: the node may not hold the chain, or may not
-// take it; "" when the gate is 1.
-func (b *bound) shut(c *placement.Chain, node placement.NodeID) string {
-	if c.Holder(node) == nil {
-		return b.view.EligibleTarget(c, node).Detail
-	}
-	n := b.view.Node(node)
-	if n.Eligibility == placement.Draining || n.Eligibility == placement.Maintenance {
-		return fmt.Sprintf("node %s is %s", node, n.Eligibility)
-	}
-	why, _ := b.view.EligibleHolder(c, node)
-	return why
-}
-
-// Axes returns the known axes of a node for a chain and names the one that
-// limits its score: the gate if it is shut, the worst soft axis, or the weight
-// if that is lower.
-func (b *bound) Axes(chain placement.ChainID, node placement.NodeID) ([]scheduler.Axis, string) {
-	c := b.chain(chain)
-	i, known := b.at[node]
-	if c == nil || !known {
-		return nil, ""
-	}
-	j := b.judge(c, i)
-	var axes []scheduler.Axis
-	limiting := j.limiting()
-	if why := b.shut(c, node); why != "" {
-		limiting = "gate"
-		axes = append(axes, scheduler.Axis{Name: limiting, Input: why})
-	}
-	axes = append(axes, scheduler.Axis{Name: "weight", Value: j.weight, Input: b.weightInput(i)})
-	for k, a := range j.soft {
-		if a.counts {
-			axes = append(axes, scheduler.Axis{Name: axisName(k), Value: a.value, Input: b.input(c, i, k)})
-		}
-	}
-	return axes, limiting
+// leaves tells whether the node is to be emptied.
+func leaves(n *placement.Node) bool {
+	return n.Eligibility == placement.Draining || n.Eligibility == placement.Maintenance
 }

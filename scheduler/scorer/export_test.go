@@ -1,0 +1,4 @@
+package scorer
+
+// For tests.
+var IsOpen = isOpen

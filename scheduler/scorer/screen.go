@@ -1,0 +1,335 @@
+package scorer
+
+import (
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-cluster/holdfast/placement"
+	"github.com/holdfast-cluster/holdfast/scheduler"
+)
+
+// screens holds what Hot has found out, for one version of the reservations.
+type screens struct {
+	list     []*screen // one per class
+	last     int       // asked for last
+	standing []standing
+	stale    []int // nodes whose standing has to be looked at anew
+	spent    bool  // no balance move fits the budgets any more
+	version  int
+}
+
+// standing is what balance may still do with a node.
+type standing struct {
+	free    float64 // the axis, as it is
+	room    bool    // it may be given copies that take no bytes
+	in, out bool    // its budgets let copies in, and out
+}
+
+// touch notes that node i has changed.
+func (s *screens) touch(i int) {
+	if s.standing != nil {
+		s.stale = append(s.stale, i)
+	}
+}
+
+// screen is what copies of one class meet on the nodes.
+//
+// A copy on v scores S = W·min(A, L), a target n scores T = W·min(A, L): W is
+// the relative weight, A the worst of the axes but load, L the load axis. Of
+// all that, only the yardstick x = u_low differs between copies of one class:
+// a node may hold the chain already, have failed for it, or lack the room. But
+// x is the load that some possible target would have, and S and T grow with x;
+// so it is enough to try each of them, the highest T there is (reach) against
+// S. A target's A and L are taken without the chain's bytes and weight, which
+// can only lower them.
+//
+// With weight w, both the yardstick k and the target n are w/capacity further
+// up. As long as k has the largest capacity, that lowers T−S, so that w = 0 is
+// the worst case. For a smaller k any x above its load is tried.
+type screen struct {
+	class      scheduler.Class
+	wishes     *wishes
+	floor, gap float64 // in millionths, made less strict by what rounding may do
+	allowed    int     // copies that one zone may hold, 0 = the spread axis is left out
+	spread     []float64
+
+	version  int
+	yard     []bool   // by node: possible yardsticks
+	low      float64  // the lowest load of any of them, +Inf without
+	loose    float64  // the lowest of those with less than the largest capacity
+	frontier []target // the targets that no other one equals in all respects
+}
+
+// target is a node that balance may still move copies to, or a copy that it
+// may move: load per capacity, W and W·A, in millionths.
+type target struct{ u, weight, best float64 }
+
+// at returns the score when the yardstick is x.
+func (t target) at(x, mean float64) float64 { return min(t.best, t.weight*load(t.u, x, mean)) }
+
+// rounding is what a comparison of two scores in millionths may hide.
+const rounding = 4
+
+// Hot implements [scheduler.Screener].
+func (b *bound) Hot(class *scheduler.Class, id placement.NodeID) bool {
+	b.refresh()
+	b.stand()
+	v, known := b.at[id]
+	if !known || b.screens.spent || !b.screens.standing[v].out || leaves(b.nodes[v].node) || b.nodes[v].node.State != placement.NodeAlive {
+		return false
+	}
+	if class.Single {
+		return true
+	}
+	s := b.screen(class)
+	if !s.wishes.suits(v) {
+		return false
+	}
+	return b.hot(s, v)
+}
+
+// stand brings what is known of the nodes up to the present version.
+func (b *bound) stand() {
+	s := &b.screens
+	if s.standing == nil {
+		s.standing = make([]standing, len(b.nodes))
+		for i := range b.nodes {
+			s.standing[i] = b.standingOf(i)
+		}
+		s.version = -1
+	}
+	if s.version == b.version {
+		return
+	}
+	for _, i := range s.stale {
+		s.standing[i] = b.standingOf(i)
+	}
+	s.stale, s.version = s.stale[:0], b.version
+	s.spent = !b.view.Budget(placement.CauseBalance, idle, idle).OK()
+}
+
+// idle stands for a node without open moves. It is no legal id.
+const idle placement.NodeID = "*"
+
+func (b *bound) standingOf(i int) standing {
+	n := b.nodes[i].node
+	u := b.view.Usage(n.ID)
+	s := standing{free: 1, room: true}
+	if n.CapacityBytes > 0 {
+		s.room = u.UsedBytes+u.ReservedBytes <= n.CapacityBytes
+		s.free = free(float64(max(u.UsedBytes+u.ReservedBytes-b.r.LeavingBytes(n.ID), 0)) / float64(n.CapacityBytes))
+	}
+	s.in = u.MovesIn < b.view.Config.NodeMovesInMax
+	s.out = u.MovesOut < b.view.Config.NodeMovesOutMax
+	return s
+}
+
+// screen returns the screen of a class at the present version. Who asks goes
+// from node to node and there from class to class: the next is a good guess.
+func (b *bound) screen(class *scheduler.Class) *screen {
+	x := &b.screens
+	var s *screen
+	for range x.list {
+		x.last = (x.last + 1) % len(x.list)
+		if s = x.list[x.last]; s.class == *class {
+			break
+		}
+		s = nil
+	}
+	if s == nil {
+		s = b.newScreen(class)
+		x.last, x.list = len(x.list), append(x.list, s)
+	}
+	if s.version != b.version {
+		b.fill(s)
+	}
+	return s
+}
+
+func (b *bound) newScreen(class *scheduler.Class) *screen {
+	s := &screen{class: *class, wishes: b.wishesOfClass(class.Require, class.Prefer), version: -1, yard: make([]bool, len(b.nodes))}
+	spec := placement.Spec{}
+	if class.Lazy {
+		spec.Policy = placement.PolicyLazy
+	}
+	if class.Floor >= 0 {
+		spec.Floor = &class.Floor
+	}
+	if class.Gap >= 0 {
+		spec.Gap = &class.Gap
+	}
+	s.floor, s.gap = float64(b.view.Config.FloorFor(&spec)+rounding), float64(b.view.Config.GapFor(&spec)-rounding)
+	if s.allowed = b.allowed(class.Spread, class.Desired, class.MaxPerZone); s.allowed > 0 {
+		others := strings.Split(class.Zones, "\n")
+		for _, zone := range b.zones {
+			copies := 1
+			for _, o := range others {
+				if o == zone {
+					copies++
+				}
+			}
+			s.spread = append(s.spread, spread(copies, s.allowed))
+		}
+	}
+	return s
+}
+
+// rest returns the worst axis but load of a copy of the class on node i, as
+// holder, or at best as alternative.
+func (b *bound) rest(s *screen, i int, held bool) float64 {
+	n := &b.nodes[i]
+	worst := 1.0
+	take := func(value float64, known bool) {
+		if known {
+			worst = min(worst, value)
+		} else if !held {
+			worst = min(worst, unknown)
+		}
+	}
+	if b.anySize {
+		take(b.screens.standing[i].free, n.node.CapacityBytes > 0)
+	}
+	if b.anyHealth {
+		take(n.health, n.healthy)
+	}
+	if s.allowed > 0 {
+		value := unknown
+		if n.zone != unzoned {
+			value = s.spread[n.zone]
+		}
+		take(value, n.zone != unzoned)
+	}
+	if s.wishes != nil && s.wishes.prefer != nil {
+		take(s.wishes.prefer[i], true)
+	}
+	return worst
+}
+
+// one is a full score in millionths.
+const one = float64(placement.ScoreOne)
+
+// fill finds the yardsticks and targets of a class at the present version.
+func (b *bound) fill(s *screen) {
+	s.version, s.low, s.loose, s.frontier = b.version, math.Inf(1), math.Inf(1), s.frontier[:0]
+	for _, i := range b.open {
+		n := &b.nodes[i]
+		s.yard[i] = false
+		if !b.screens.standing[i].room || !s.wishes.suits(i) {
+			continue
+		}
+		t := target{u: n.u, weight: n.weight * one, best: n.weight * b.rest(s, i, false) * one}
+		if t.best+2*rounding >= s.floor {
+			s.yard[i] = true
+			s.low = min(s.low, n.u)
+			if n.capacity < b.largest {
+				s.loose = min(s.loose, n.u)
+			}
+		}
+		if b.screens.standing[i].in {
+			s.add(t)
+		}
+	}
+}
+
+// add adds a target to the frontier, unless another one is as good in all
+// respects, and takes out those for which the new one is.
+func (s *screen) add(t target) {
+	for _, o := range s.frontier {
+		if o.u <= t.u && o.weight >= t.weight && o.best >= t.best {
+			return
+		}
+	}
+	s.frontier = slices.DeleteFunc(s.frontier, func(o target) bool {
+		return t.u <= o.u && t.weight >= o.weight && t.best >= o.best
+	})
+	s.frontier = append(s.frontier, t)
+}
+
+// at returns the highest score that a target may have when the yardstick is x.
+func (s *screen) at(x, mean float64) float64 {
+	top := 0.0
+	for _, t := range s.frontier {
+		top = max(top, t.at(x, mean))
+	}
+	return top
+}
+
+// hot tells whether a copy of the class on node v could be below its floor
+// while a target is better by more than the gap.
+func (b *bound) hot(s *screen, v int) bool {
+	n, mean := &b.nodes[v], b.mean()
+	c := target{u: n.u, weight: n.weight * one, best: n.weight * b.rest(s, v, true) * one}
+	none := math.Inf(1) // no yardstick: the load axis is 1
+	if c.best < s.floor && s.at(none, 1)-c.best > s.gap {
+		return true
+	}
+	if n.capacity == 0 || mean == 0 || c.at(s.low, mean) >= s.floor {
+		return false
+	}
+	return s.at(s.low, mean)-c.at(s.low, mean) > s.gap || b.hotAtSome(s, c, mean) || s.loose < none && s.hotAbove(s.loose, c, mean)
+}
+
+// triesMax bounds how many yardsticks are tried before the answer is yes.
+const triesMax = 32
+
+// hotAtSome tries the loads of the possible yardsticks.
+func (b *bound) hotAtSome(s *screen, c target, mean float64) bool {
+	order := b.sorted()
+	// Up to here a copy scores 0, and of those the highest is the worst case.
+	first, _ := slices.BinarySearchFunc(order, c.u-2*band*mean, func(i int, x float64) int {
+		if b.nodes[i].u <= x {
+			return -1
+		}
+		return 1
+	})
+	for first > 0 && !s.yard[order[first-1]] {
+		first--
+	}
+	tries := 0
+	for _, i := range order[max(first-1, 0):] {
+		if !s.yard[i] {
+			continue
+		}
+		x := b.nodes[i].u
+		from := c.at(x, mean)
+		if from >= s.floor {
+			return false
+		}
+		if tries++; s.at(x, mean)-from > s.gap || tries > triesMax {
+			return true
+		}
+	}
+	return false
+}
+
+// hotAbove tries any yardstick from least on: between the points where a score
+// begins or ceases to change, the difference has no peak.
+func (s *screen) hotAbove(least float64, c target, mean float64) bool {
+	width := 2 * band * mean
+	bends := func(u, weight, best float64) [2]float64 {
+		return [2]float64{u - width, u - width*(1-best/max(weight, 1))}
+	}
+	try := func(x float64) bool {
+		x = max(x, least)
+		from := c.at(x, mean)
+		return from < s.floor && s.at(x, mean)-from > s.gap
+	}
+	edge := c.u - width*(1-s.floor/max(c.weight, 1)) // where the copy reaches its floor
+	if try(least) || try(edge-width/one) {
+		return true
+	}
+	for _, x := range bends(c.u, c.weight, c.best) {
+		if try(x) {
+			return true
+		}
+	}
+	for _, t := range s.frontier {
+		for _, x := range bends(t.u, t.weight, t.best) {
+			if try(min(x, edge-width/one)) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -47,7 +47,8 @@ func (p *pass) examineAll() {
 }
 
 // examineBalance moves the worst copy of c to a node that is better by more
-// than the gap, if the worst is below the floor (design section 4).
+// than the gap and what the move costs, if the worst is below the floor (design
+// section 4).
 func (p *pass) examineBalance(c *placement.Chain) {
 	p.wakeBackoffs(c) // they bound what the chain could move to, and so what its copies are worth
 	if !p.mayBalance(c) {
@@ -64,16 +65,18 @@ func (p *pass) examineBalance(c *placement.Chain) {
 		return
 	}
 	w := want{cause: placement.CauseBalance, from: victim}
-	to, score, ok := p.best(c, w, p.enough(from+gap))
+	cost := p.costOf(c)
+	to, score, ok := p.best(c, w, p.enough(from+gap+cost.score))
 	if !p.gate(GateTarget, ok, func() words { return p.targetWords(c, w) }) ||
-		!p.gate(GateGap, score-from > gap, func() words { return gapWords(to, score, from, gap) }) {
+		!p.gate(GateGap, score-from > gap, func() words { return gapWords(to, score, from, gap) }) ||
+		cost.takes > 0 && !p.gate(GateCost, score-from > gap+cost.score, func() words { return costWords(cost, score-from, gap) }) {
 		return
 	}
 	p.decide(c, placement.Decision{
 		Kind: placement.KindOpenMove, Cause: placement.CauseBalance, From: victim, To: to,
 		Source: p.source(c, victim), Mode: p.modeFor(c, victim), ScoreFrom: from, ScoreTo: score,
-		Reason: placement.Reason{Name: placement.ReasonBelowFloor, Detail: fmt.Sprintf("node %s scores %v%s, below the floor %v; node %s would score %v",
-			victim, from, p.limiting(c, victim), floor, to, score)},
+		Reason: placement.Reason{Name: placement.ReasonBelowFloor, Detail: fmt.Sprintf("node %s scores %v%s, below the floor %v; node %s would score %v%s",
+			victim, from, p.limiting(c, victim), floor, to, score, cost.words())},
 	})
 }
 

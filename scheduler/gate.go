@@ -31,6 +31,7 @@ const (
 	GateBudget             = "budget"
 	GateTarget             = "target"
 	GateGap                = "gap"
+	GateCost               = "cost"
 )
 
 // Gate is one condition that was tried.

@@ -12,9 +12,10 @@ import (
 // Line adds what one line of text says:
 //
 //	now 1000s
-//	config swap=evict-first moves=64 balance=16 in=2 out=4 repairs=4
-//	node a state=suspect eligibility=draining zone=z1 weight=0.2 capacity=100 inventoried=no nospace=yes
+//	config swap=evict-first moves=64 balance=16 in=2 out=4 repairs=4 bandwidth=10 horizon=3600s
+//	node a state=suspect eligibility=draining zone=z1 label=disk=ssd memory=64 weight=0.2 capacity=100 inventoried=no nospace=yes
 //	chain c1 desired=3 weight=2 size=10 policy=lazy floor=0.3 gap=0.1 min_ready=1 require=zone=z1 last=900s constraint=900s ever=no quarantine=1100s backoff=d:1100s : a b> c! d? e-
+//	chain c2 label=team=red spread=none max_per_zone=1 prefer=disk=ssd apart=team=blue colocate=chain=c1 near=zone=z1 : a
 //	move c1 7 balance a>d waiting mode=evict-first deadline=1000s unassigned=yes
 //	forced c1 a>d | forced c1 > | forced c1 >d
 //	freeze | pause | guard a
@@ -79,10 +80,17 @@ func (s *Scene) option(key, value string) bool {
 		*n = int(number(value))
 		return true
 	}
-	if key == "swap" {
+	switch key {
+	case "swap":
 		s.Config.SwapMode = placement.SwapMode(value)
+	case "bandwidth":
+		s.Config.MoveBandwidth = int64(number(value))
+	case "horizon":
+		s.Config.MoveHorizon = time.Duration(clock(value))
+	default:
+		return false
 	}
-	return key == "swap"
+	return true
 }
 
 func nodeOption(n *placement.Node) func(key, value string) bool {
@@ -94,6 +102,10 @@ func nodeOption(n *placement.Node) func(key, value string) bool {
 			n.Eligibility = placement.Eligibility(value)
 		case "zone":
 			n.Zone = value
+		case "label":
+			n.Labels = label(value)
+		case "memory":
+			n.Capabilities = placement.Capabilities{{Key: placement.CapabilityMemoryBytes, Number: number(value), IsNumber: true}}
 		case "weight":
 			n.Weight = placement.Score(number(value) * float64(placement.ScoreOne))
 		case "capacity":
@@ -130,6 +142,20 @@ func chainOption(c *placement.Chain) func(key, value string) bool {
 			c.Spec.Gap = &f
 		case "require":
 			c.Spec.Require = append(c.Spec.Require, value)
+		case "label":
+			c.Spec.Labels = label(value)
+		case "spread":
+			c.Spec.Spread = placement.Spread(value)
+		case "max_per_zone":
+			c.Spec.MaxPerZone = int(number(value))
+		case "prefer":
+			c.Spec.Prefer = append(c.Spec.Prefer, value)
+		case "apart":
+			c.Spec.AntiAffinity = append(c.Spec.AntiAffinity, value)
+		case "colocate":
+			c.Spec.Colocate = append(c.Spec.Colocate, value)
+		case "near":
+			c.Spec.Near = append(c.Spec.Near, value)
 		case "last":
 			c.LastRebalance = clock(value)
 		case "constraint":
@@ -146,6 +172,12 @@ func chainOption(c *placement.Chain) func(key, value string) bool {
 		}
 		return true
 	}
+}
+
+// label reads the one label of a node or chain.
+func label(text string) placement.Labels {
+	key, value, _ := strings.Cut(text, "=")
+	return placement.Labels{{Key: key, Value: value}}
 }
 
 func (s *Scene) holders(c *placement.Chain, text string) {

@@ -35,7 +35,7 @@ Try it: "holdfast dev" starts a cluster of three on this machine and says what t
 		p.statusCommand(), p.nodeCommand(), p.nodesCommand(), p.chainCommand(), p.contentCommand(), p.configCommand(),
 		p.movesCommand(), p.decisionsCommand(), p.eventsCommand(),
 		p.freezeCommand(), p.thawCommand(), p.repairCommand(),
-		p.simCommand(),
+		p.simCommand(), p.benchCommand(),
 		p.versionCommand(),
 	)
 	addCompletion(root)

@@ -10,7 +10,7 @@ import (
 // Config says how large a benchmark is.
 type Config struct {
 	Chains  int           // of the states that plan and state build
-	Nodes   int           // of the same states, at least 3
+	Nodes   int           // of the same states, at least 4
 	Clients int           // of write
 	Size    int64         // bytes that copy copies
 	Length  time.Duration // of each measurement that goes on for a time
@@ -28,6 +28,9 @@ const (
 	LengthMax  = 10 * time.Minute
 )
 
+// nodesMin leaves a node to repair on when one of them is lost.
+const nodesMin = copies + 1
+
 // DefaultConfig returns the sizes of the design, section 8.
 func DefaultConfig() Config {
 	return Config{Chains: 1_000_000, Nodes: 1_000, Clients: 256, Size: 1 << 30, Length: 5 * time.Second}
@@ -41,7 +44,7 @@ func (c Config) Validate() error {
 		v, at, end int64
 	}{
 		{"chains", int64(c.Chains), 1, ChainsMax},
-		{"nodes", int64(c.Nodes), 3, NodesMax},
+		{"nodes", int64(c.Nodes), nodesMin, NodesMax},
 		{"clients", int64(c.Clients), 1, ClientsMax},
 		{"size", c.Size, 1, SizeMax},
 	} {

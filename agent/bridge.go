@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-cluster/holdfast/api/server"
 	"github.com/holdfast-cluster/holdfast/cluster"
 	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/scheduler"
 )
 
@@ -20,6 +21,7 @@ var (
 	_ server.Writer     = bridge{}
 	_ server.Leadership = bridge{}
 	_ server.Decider    = bridge{}
+	_ server.Telemetry  = bridge{}
 )
 
 // View implements server.State.
@@ -73,6 +75,9 @@ func (b bridge) NodeTransport() http.RoundTripper { return b.node.NodeTransport(
 
 // DecideInput implements server.Decider.
 func (b bridge) DecideInput(view *fsm.View) scheduler.Input { return b.node.DecideInput(view) }
+
+// Facts implements server.Telemetry.
+func (b bridge) Facts() placement.Facts { return b.node.Facts() }
 
 // inServersWords turns a node's error into one that the handlers tell apart.
 func inServersWords(err error) error {

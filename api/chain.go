@@ -37,6 +37,15 @@ type Chain struct {
 	CooldownRemaining Seconds     `json:"cooldown_remaining"` // 0 = balance may move it
 	Content           *Content    `json:"content"`
 	Quarantine        *Quarantine `json:"quarantine"`
+	Unplaceable       []Obstacle  `json:"unplaceable"` // why, commonest first; null unless its health says so
+}
+
+// Obstacle is one reason for which nodes may not be given a copy of a chain.
+type Obstacle struct {
+	Nodes    int      `json:"nodes"` // how many it stops
+	Code     string   `json:"code"`
+	Why      string   `json:"why"`      // begins with "the node"
+	Examples []string `json:"examples"` // the first of them
 }
 
 // Holder is a node that has, or is getting, a copy of a chain.

@@ -20,6 +20,13 @@ type Node struct {
 	NoSpace       bool              `json:"no_space"` // its disk reserve is reached
 	DrainDeadline ClusterTime       `json:"drain_deadline"`
 	Version       string            `json:"version"`
+
+	// What it said of itself when it started: numbers (float64) and strings.
+	Capabilities map[string]any `json:"capabilities"`
+	// What the answering server last heard of it; null = nothing of late.
+	Load            *float64 `json:"load"`              // run queue per core, smoothed
+	FreeBytes       *int64   `json:"free_bytes"`        // on the content volume, above the reserve
+	MemoryFreeBytes *int64   `json:"memory_free_bytes"` // available to programs
 }
 
 // Addresses says where a node is reached, each as host:port.

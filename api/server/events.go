@@ -124,9 +124,8 @@ func (st *stream) change(v *fsm.View, c fsm.Change) {
 			st.write(api.EventChain, c.Revision, gone)
 		}
 	case fsm.ChangeNode:
-		status := st.s.cfg.Leadership.Status()
 		if n := v.Node(placement.NodeID(c.ID)); n != nil {
-			st.write(api.EventNode, c.Revision, renderNode(v, n, &status))
+			st.write(api.EventNode, c.Revision, st.s.node(v, n))
 		} else {
 			st.write(api.EventNode, c.Revision, gone)
 		}

@@ -30,8 +30,9 @@ func furnish(t *testing.T, b *backend, s *Server) {
 			t.Fatalf("PUT %s: %d %s", id, w.Code, w.Body)
 		}
 	}
-	put("orders", `{"spec":{"desired":2,"min_ready":1,"size_bytes":1000,"weight":1.5,"labels":{"team":"a"},"policy":"lazy","floor":0.4,"gap":0.1,"cooldown":"1m30s","repair_delay":"20s","require":["disk=ssd"],"prefer":["zone=a"]}}`)
+	put("orders", `{"spec":{"desired":2,"min_ready":1,"size_bytes":1000,"weight":1.5,"labels":{"team":"a"},"policy":"lazy","floor":0.4,"gap":0.1,"cooldown":"1m30s","repair_delay":"20s","require":["disk=ssd"],"prefer":["zone=a"],"spread":"even","max_per_zone":2,"anti_affinity":["team=b"],"colocate":["chain=plain"],"near":["zone=b"]}}`)
 	put("plain", `{"spec":{"desired":1}}`)
+	put("picky", `{"spec":{"desired":2,"require":["zone=b"]}}`)
 	b.settle()
 	if w := ask(t, s, http.MethodPut, "/v1/chains/orders/content", "hello"); w.Code != http.StatusOK {
 		t.Fatalf("PUT content: %d %s", w.Code, w.Body)
@@ -73,15 +74,18 @@ var shapes = []struct{ name, method, path, body, keys string }{
 		chains.total chains.healthy chains.under chains.over chains.unavailable chains.unplaceable chains.quarantined freeze.reason freeze.actor freeze.until`},
 	{"nodes", "GET", "/v1/nodes?limit=2", "", `nodes next nodes[].id`},
 	{"node", "GET", "/v1/nodes/n3", "", `id instance incarnation role voter leader state eligibility zone labels addresses capacity_bytes used_bytes weight holders
-		addresses.node addresses.http addresses.service holders.pulling holders.ready holders.dropping`},
+		addresses.node addresses.http addresses.service holders.pulling holders.ready holders.dropping
+		capabilities.cores capabilities.memory_bytes capabilities.gpu load free_bytes memory_free_bytes`},
 	{"assignments", "GET", "/v1/nodes/n1/assignments", "", `lineage incarnation revision assignments discard
 		assignments[].chain assignments[].epoch assignments[].phase assignments[].content assignments[].sources assignments[].spec assignments[].deadline`},
 	{"orphans", "GET", "/v1/nodes/n3/orphans", "", `orphans next orphans[].chain orphans[].epoch orphans[].sha256 orphans[].size_bytes`},
-	{"chain", "GET", "/v1/chains/orders", "", `id generation revision health spec holders moves last_rebalance cooldown_remaining content quarantine
+	{"chain", "GET", "/v1/chains/orders", "", `id generation revision health spec holders moves last_rebalance cooldown_remaining content quarantine unplaceable
 		spec.desired spec.min_ready spec.size_bytes spec.weight spec.labels spec.policy spec.floor spec.gap spec.cooldown spec.repair_delay spec.require spec.prefer
+		spec.spread spec.max_per_zone spec.anti_affinity spec.colocate spec.near
 		holders[].node holders[].address holders[].phase holders[].marks holders[].live holders[].epoch holders[].source holders[].error
 		content.version content.sha256 content.size`},
 	{"chains", "GET", "/v1/chains?limit=1", "", `chains next chains[].id`},
+	{"unplaceable", "GET", "/v1/chains/picky", "", `unplaceable unplaceable[].nodes unplaceable[].code unplaceable[].why unplaceable[].examples`},
 	{"changes", "GET", "/v1/chains?since=1", "", `chains deleted revision reset`},
 	{"moves", "GET", "/v1/moves", "", `moves next moves[].id moves[].chain moves[].cause moves[].from moves[].to moves[].phase moves[].opened moves[].deadline
 		moves[].bytes_done moves[].bytes_total moves[].score_from moves[].score_to`},
@@ -92,7 +96,7 @@ var shapes = []struct{ name, method, path, body, keys string }{
 		holders[].node holders[].eligible holders[].code holders[].score holders[].limiting holders[].axes holders[].axes[].name holders[].axes[].value holders[].axes[].input`},
 	{"config", "GET", "/v1/config", "", `score_floor hysteresis_gap cooldown constraint_cooldown tick_interval repair_delay repair_pause_max swap_mode moves_max
 		balance_moves_max drain_moves_max node_moves_in_max node_moves_out_max repair_moves_in_max quarantine_after drop_grace request_ttl max_voters
-		dead_server_timeout write_copies`},
+		dead_server_timeout write_copies move_bandwidth move_horizon`},
 	{"problem", "GET", "/v1/chains/none", "", `type title status detail code field leader`},
 	{"batch", "POST", "/v1/chains:batch", `{"chains":[{"id":"b1","spec":{"desired":1}},{"id":"-bad","spec":{}}]}`, `results results[].id results[].code`},
 	{"content-put", "PUT", "/v1/chains/orders/content", "hello", `version sha256 size holders`},

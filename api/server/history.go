@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -129,6 +130,11 @@ func (s *Server) explain(ctx context.Context, in *chainRead) (*api.Explanation, 
 		return nil, err
 	}
 	e, _ := scheduler.Explain(s.cfg.Decider.DecideInput(v), c.ID)
+	if v.Missing(c) > 0 && !slices.ContainsFunc(e.Candidates, func(st scheduler.Standing) bool { return st.Eligible }) {
+		for _, o := range v.WhyUnplaceable(c) {
+			e.WouldChange = append(e.WouldChange, fmt.Sprintf("this ceases to be so for one of %d nodes (such as %s): %s", o.Nodes, o.Examples[0], o.Why))
+		}
+	}
 	return &api.Explanation{
 		Chain: string(e.Chain), Action: string(e.Action), Cause: api.NullString(e.Cause), Text: e.Text,
 		Gates: list(e.Gates, func(g scheduler.Gate) api.Gate {

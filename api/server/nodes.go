@@ -27,6 +27,24 @@ type (
 	}
 )
 
+// Telemetry knows what nodes last said of themselves.
+type Telemetry interface {
+	Facts() placement.Facts
+}
+
+// node shows a node as this server knows it.
+func (s *Server) node(v *fsm.View, n *placement.Node) api.Node {
+	status := s.cfg.Leadership.Status()
+	return renderNode(v, n, &status, s.facts())
+}
+
+func (s *Server) facts() placement.Facts {
+	if s.cfg.Telemetry == nil {
+		return placement.Facts{}
+	}
+	return s.cfg.Telemetry.Facts()
+}
+
 func (s *Server) addNodeRoutes() {
 	handle(s, route{method: http.MethodGet, path: "/v1/nodes", id: "list-nodes", summary: "List nodes", kind: read}, s.getNodes)
 	handle(s, route{method: http.MethodGet, path: "/v1/nodes/{id}", id: "get-node", summary: "Show a node", kind: read}, s.getNode)
@@ -51,14 +69,14 @@ func (s *Server) getNodes(ctx context.Context, in *nodesRead) (*api.NodeList, er
 	if err != nil {
 		return nil, err
 	}
-	status := s.cfg.Leadership.Status()
+	status, facts := s.cfg.Leadership.Status(), s.facts()
 	out := &api.NodeList{Nodes: []api.Node{}}
 	v.Nodes.Ascend(placement.NodeID(firstAfter("", in.After)), func(_ placement.NodeID, n *placement.Node) bool {
 		if len(out.Nodes) == limit {
 			out.Next = api.NullString(out.Nodes[limit-1].ID)
 			return false
 		}
-		out.Nodes = append(out.Nodes, renderNode(v, n, &status))
+		out.Nodes = append(out.Nodes, renderNode(v, n, &status, facts))
 		return true
 	})
 	return out, nil
@@ -69,9 +87,7 @@ func (s *Server) getNode(ctx context.Context, in *nodeRead) (*api.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	status := s.cfg.Leadership.Status()
-	out := renderNode(v, n, &status)
-	return &out, nil
+	return new(s.node(v, n)), nil
 }
 
 // nodeAct commits an operation about a node and shows the node as it is then.
@@ -88,9 +104,7 @@ func (s *Server) nodeAct(ctx context.Context, id placement.NodeID, reason api.Nu
 	if n == nil {
 		return nil, unknownNode(id)
 	}
-	status := s.cfg.Leadership.Status()
-	out := renderNode(v, n, &status)
-	return &out, nil
+	return new(s.node(v, n)), nil
 }
 
 // setEligibility reads a body that has nothing but a reason.
@@ -173,9 +187,7 @@ func (s *Server) unless(ctx context.Context, id string, act func(context.Context
 		return act(ctx, &nodeWrite{IDParam: IDParam{ID: id}})
 	}
 	s.stamp(exchangeOf(ctx), v)
-	status := s.cfg.Leadership.Status()
-	out := renderNode(v, n, &status)
-	return &out, nil
+	return new(s.node(v, n)), nil
 }
 
 func (s *Server) maintenance(ctx context.Context, in *nodeWrite) (*api.Node, error) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
@@ -24,9 +25,10 @@ func texts[S ~string](in []S) []string {
 }
 
 func renderChain(v *fsm.View, c *placement.Chain) api.Chain {
+	health := v.HealthOf(c)
 	out := api.Chain{
 		ID: string(c.ID), Generation: uint64(c.Generation), Revision: uint64(c.Revision),
-		Health: string(v.HealthOf(c)), Spec: renderSpec(c.Spec),
+		Health: string(health), Spec: renderSpec(c.Spec),
 		Holders:       list(c.Holders, func(h placement.Holder) api.Holder { return renderHolder(v, c, &h) }),
 		Moves:         list(c.Moves, func(m placement.Move) api.Move { return renderMove(c.ID, &m) }),
 		LastRebalance: api.ClusterTime(c.LastRebalance),
@@ -40,6 +42,11 @@ func renderChain(v *fsm.View, c *placement.Chain) api.Chain {
 			Since: api.ClusterTime(q.Since), Until: api.ClusterTime(q.Until),
 			Failures: q.Failures, Error: api.NullString(q.Error),
 		}
+	}
+	if health == placement.HealthUnplaceable {
+		out.Unplaceable = list(v.WhyUnplaceable(c), func(o placement.Obstacle) api.Obstacle {
+			return api.Obstacle{Nodes: o.Nodes, Code: string(o.Code), Why: o.Why, Examples: texts(o.Examples)}
+		})
 	}
 	return out
 }
@@ -104,7 +111,7 @@ func renderContent(c *placement.Content) *api.Content {
 	return &api.Content{Version: uint64(c.Version), SHA256: c.SHA256, Size: c.Size}
 }
 
-func renderNode(v *fsm.View, n *placement.Node, status *Status) api.Node {
+func renderNode(v *fsm.View, n *placement.Node, status *Status, facts placement.Facts) api.Node {
 	u := v.Usage(n.ID)
 	out := api.Node{
 		ID: string(n.ID), Instance: n.Instance, Incarnation: uint64(n.Incarnation), Role: string(n.Role),
@@ -115,11 +122,29 @@ func renderNode(v *fsm.View, n *placement.Node, status *Status) api.Node {
 		CapacityBytes: n.CapacityBytes, UsedBytes: u.UsedBytes, Weight: n.Weight.Float(),
 		Holders: api.HolderCounts{Pulling: u.Pulling, Ready: u.Ready, Dropping: u.Dropping},
 		NoSpace: n.NoSpace, DrainDeadline: api.ClusterTime(n.DrainDeadline), Version: n.Version,
+		Capabilities: n.Capabilities.Map(),
+	}
+	if sample, ok := facts.Sample(n.ID); ok {
+		renderSample(&out, &sample)
 	}
 	for _, voter := range status.Voters {
 		out.Voter = out.Voter || voter == n.ID
 	}
 	return out
+}
+
+// renderSample shows what a node last said of itself; what it does not know of
+// itself stays null.
+func renderSample(out *api.Node, s *placement.Sample) {
+	if !math.IsNaN(s.Load) && !math.IsInf(s.Load, 0) {
+		out.Load = new(s.Load)
+	}
+	if s.FreeBytes >= 0 {
+		out.FreeBytes = new(s.FreeBytes)
+	}
+	if s.MemoryFreeBytes >= 0 {
+		out.MemoryFreeBytes = new(s.MemoryFreeBytes)
+	}
 }
 
 func renderDecision(r *placement.Record) api.Decision {

@@ -108,14 +108,25 @@ func chainExplainCommand(a *access) *cobra.Command {
 
 func chainCreateCommand(a *access) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "create CHAIN",
-		Short:   "Create a chain",
-		Example: "  holdfast chain create web\n  holdfast chain create tenant-7 --desired 2 --size 20GiB --require disk=ssd",
-		Args:    takes("CHAIN"),
+		Use:   "create CHAIN",
+		Short: "Create a chain",
+		Example: "  holdfast chain create web\n  holdfast chain create tenant-7 --desired 2 --size 20GiB --require disk=ssd --require 'memory_bytes>=16GiB'\n" +
+			"  holdfast chain create db-a --label db=orders --anti-affinity db=orders --max-per-zone 1 --near zone=a",
+		Args: takes("CHAIN"),
 	}
 	why := reason(cmd)
 	spec := specFlags(cmd)
+	file := cmd.Flags().String("file", "", "a file with one chain a line; - is the standard input")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if *file != "" {
+			return takes()(cmd, args)
+		}
+		return takes("CHAIN")(cmd, args)
+	}
 	cmd.RunE = a.run(func(s *session, cmd *cobra.Command, args []string) error {
+		if *file != "" {
+			return s.createMany(cmd, *file, *why, spec)
+		}
 		var wanted api.Spec
 		if err := spec.change(cmd, &wanted); err != nil {
 			return err
@@ -135,7 +146,7 @@ func chainUpdateCommand(a *access) *cobra.Command {
 		Short: "Change the spec of a chain; what is not named stays",
 		Long: `Changes the spec of a chain; what is not named stays. --reset SPEC-KEY goes back to the
 cluster's value. Somebody else's change meanwhile is not overwritten: the command is refused.`,
-		Example: "  holdfast chain update web --desired 3 --cooldown 10m\n  holdfast chain update web --reset cooldown",
+		Example: "  holdfast chain update web --desired 3 --cooldown 10m\n  holdfast chain update web --spread none --colocate chain=cache --reset cooldown",
 		Args:    takes("CHAIN"),
 	}
 	why := reason(cmd)

@@ -69,6 +69,13 @@ func writeChain(w io.Writer, c *api.Chain) {
 	if q := c.Quarantine; q != nil {
 		fmt.Fprintf(w, "quarantine\t%s in a row failed, until cluster time %s: %s\n", plural(q.Failures, "target"), formatTime(q.Until), dash(q.Error))
 	}
+	for i := range c.Unplaceable {
+		title := ""
+		if i == 0 {
+			title = "unplaceable"
+		}
+		fmt.Fprintf(w, "%s\t%s\n", title, obstacle(&c.Unplaceable[i]))
+	}
 	fmt.Fprintf(w, "generation\t%d, revision %d\n", c.Generation, c.Revision)
 	fmt.Fprintln(w, "\nHOLDER\tPHASE\tLIVE\tADDRESS\tEPOCH\tSOURCE\tERROR")
 	for i := range c.Holders {
@@ -79,6 +86,15 @@ func writeChain(w io.Writer, c *api.Chain) {
 		fmt.Fprintln(w)
 		writeMoves(w, c.Moves)
 	}
+}
+
+// obstacle says what keeps which nodes from being given a copy.
+func obstacle(o *api.Obstacle) string {
+	names := strings.Join(o.Examples, ", ")
+	if o.Nodes > len(o.Examples) {
+		names += ", …"
+	}
+	return fmt.Sprintf("%s (%s): %s", plural(o.Nodes, "node"), names, o.Why)
 }
 
 func yes(b bool) string {
@@ -121,6 +137,21 @@ func specWords(s *api.Spec) []string {
 	}
 	for _, e := range s.Prefer {
 		add("prefers %s", e)
+	}
+	if s.Spread != "" && s.Spread != "even" {
+		add("spread %s", s.Spread)
+	}
+	if s.MaxPerZone != nil {
+		add("at most %d per zone", *s.MaxPerZone)
+	}
+	for _, e := range s.AntiAffinity {
+		add("apart from %s", e)
+	}
+	for _, e := range s.Colocate {
+		add("together with %s", e)
+	}
+	for _, e := range s.Near {
+		add("near to %s", e)
 	}
 	if len(s.Labels) > 0 {
 		add("labels %s", labels(s.Labels))

@@ -53,6 +53,8 @@ func exampleNode() api.Node {
 		ID: "n1", Instance: "0b6d", Incarnation: 7, Role: "server", Voter: true, Leader: true, State: "alive", Eligibility: "eligible",
 		Zone: "a", Labels: map[string]string{"disk": "ssd", "arch": "arm"}, Addresses: api.Addresses{Node: "10.0.0.1:7400", HTTP: "10.0.0.1:7401"},
 		CapacityBytes: 500 << 30, UsedBytes: 123 << 20, Weight: 1, Holders: api.HolderCounts{Ready: 12, Pulling: 1}, Version: "v1",
+		Capabilities: map[string]any{"cores": 8.0, "disk_bytes": float64(1 << 39), "gpu": "a100", "memory_bytes": 1e11, "price": -0.5},
+		Load:         ptr(0.25), FreeBytes: ptr(int64(300 << 30)), MemoryFreeBytes: ptr(int64(12 << 30)),
 	}
 }
 
@@ -83,7 +85,19 @@ func exampleAnswers() map[string]any {
 		WouldChange: []string{"90 seconds pass"},
 	}
 	chain := exampleChain()
+	picky := api.Chain{
+		ID: "picky", Health: "unplaceable", Spec: api.Spec{
+			Desired: ptr(3), Require: []string{"ssd", "cores>=64"}, Prefer: []string{"zone=a"}, Spread: "none", MaxPerZone: ptr(2),
+			AntiAffinity: []string{"db=orders"}, Colocate: []string{"chain=web"}, Near: []string{"zone=b"},
+		},
+		Unplaceable: []api.Obstacle{
+			{Nodes: 12, Code: "ineligible-target", Why: `the node does not satisfy "ssd"`, Examples: []string{"n1", "n2", "n3"}},
+			{Nodes: 1, Code: "over-capacity", Why: "the node has no room for one more copy of the chain", Examples: []string{"n9"}},
+		},
+	}
 	return map[string]any{
+		"GET /v1/nodes/n2":              standby,
+		"GET /v1/chains/picky":          picky,
 		"GET /v1/status":                status,
 		"GET /v1/nodes":                 api.NodeList{Nodes: []api.Node{exampleNode(), standby}},
 		"GET /v1/nodes/n1":              exampleNode(),
@@ -115,15 +129,17 @@ func exampleAnswers() map[string]any {
 func TestCommands(t *testing.T) {
 	var all strings.Builder
 	for _, line := range []string{
-		"status", "nodes", "node list", "node show n1", "node orphans n1",
+		"status", "nodes", "node list", "node show n1", "node show n2", "node orphans n1",
 		"node cordon n1 --reason why", "node uncordon n1", "node weight n1 0.5 --reason why",
 		"node remove n1 --allow-data-loss --reason why", "node orphans n1 --purge x --reason why",
 		"chain list --prefix w --limit 2", "chain show web --consistency stale", "chain explain web",
 		"chain create new --desired 2 --size 1GiB --label a=b --require disk=ssd --cooldown 1m --reason why",
-		"chain update web --reset cooldown,require --desired 2 --min-ready 1", "chain delete web --reason why",
+		"chain show picky",
+		"chain create new --spread none --max-per-zone 2 --anti-affinity db=orders --anti-affinity chain=x --colocate chain=web --near zone=a --prefer cores>=8",
+		"chain update web --reset cooldown,require,spread,max-per-zone,anti_affinity,colocate,near --desired 2 --min-ready 1", "chain delete web --reason why",
 		"chain move web --from n1 --to n4 --reason why", "chain pin web --reason why", "chain unpin web",
 		"moves", "decisions --chain web --cause balance --node n3 --limit 5",
-		"config show", "config set cooldown=10m balance_moves_max=8 content_size_max=1GiB swap_mode=evict-first --reason why", "config reset cooldown",
+		"config show", "config set cooldown=10m balance_moves_max=8 content_size_max=1GiB swap_mode=evict-first move_bandwidth=100MiB move_horizon=2h --reason why", "config reset cooldown",
 		"freeze --for 1h --reason why", "freeze", "thaw", "repair resume --reason why",
 	} {
 		c := newCluster(t, exampleAnswers())

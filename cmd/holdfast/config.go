@@ -80,7 +80,7 @@ func configResetCommand(a *access) *cobra.Command {
 
 // configValue is a number where the text is one, and a string otherwise.
 func configValue(key, text string) any {
-	if n, err := parseBytes(text); err == nil && strings.HasSuffix(key, "_size_max") {
+	if n, err := parseBytes(text); err == nil && (strings.HasSuffix(key, "_size_max") || strings.HasSuffix(key, "_bandwidth")) {
 		return n
 	}
 	var n json.Number

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,10 +116,50 @@ func writeNode(w io.Writer, n *api.Node) {
 	fmt.Fprintf(w, "copies\t%d ready, %d pulling, %d dropping\n", n.Holders.Ready, n.Holders.Pulling, n.Holders.Dropping)
 	fmt.Fprintf(w, "bytes\t%s used, capacity %s\n", formatBytes(n.UsedBytes), capacity(n))
 	fmt.Fprintf(w, "weight\t%g\n", n.Weight)
+	writeCapabilities(w, n.Capabilities)
+	fmt.Fprintf(w, "now\t%s\n", strings.Join(nowWords(n), ", "))
 	fmt.Fprintf(w, "instance\t%s, incarnation %d, version %s\n", n.Instance, n.Incarnation, dash(n.Version))
 	if n.DrainDeadline != 0 {
 		fmt.Fprintf(w, "drain deadline\tcluster time %s\n", formatTime(n.DrainDeadline))
 	}
+}
+
+// writeCapabilities prints what a node has, one line a capability; what counts
+// bytes is printed as people read it, and as expressions compare it.
+func writeCapabilities(w io.Writer, m map[string]any) {
+	title := "capabilities"
+	if len(m) == 0 {
+		fmt.Fprintf(w, "%s\t-\n", title)
+	}
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		value := fmt.Sprint(m[k])
+		if n, ok := m[k].(float64); ok {
+			value = strconv.FormatFloat(n, 'f', -1, 64)
+			if strings.HasSuffix(k, "_bytes") && math.Abs(n) < math.MaxInt64 {
+				value += " (" + formatBytes(int64(n)) + ")"
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s=%s\n", title, k, value)
+		title = ""
+	}
+}
+
+// nowWords says what was last heard of a node.
+func nowWords(n *api.Node) []string {
+	var words []string
+	if n.Load != nil {
+		words = append(words, fmt.Sprintf("load %.2f per core", *n.Load))
+	}
+	if n.FreeBytes != nil {
+		words = append(words, formatBytes(*n.FreeBytes)+" of disk free")
+	}
+	if n.MemoryFreeBytes != nil {
+		words = append(words, formatBytes(*n.MemoryFreeBytes)+" of memory free")
+	}
+	if words == nil {
+		words = append(words, "nothing heard of late")
+	}
+	return words
 }
 
 // labels prints labels in the order of their keys.

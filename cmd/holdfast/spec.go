@@ -17,7 +17,11 @@ type specValues struct {
 	weight, floor, gap    float64
 	labels                []string
 	cooldown, repairDelay time.Duration
-	require, prefer       []string
+	require, prefer, near []string
+	spread                string
+	maxPerZone            int
+	antiAffinity          []string
+	colocate              []string
 }
 
 func specFlags(cmd *cobra.Command) *specValues {
@@ -33,8 +37,13 @@ func specFlags(cmd *cobra.Command) *specValues {
 	f.Float64Var(&v.gap, "gap", 0, "by how much another node must be better (default: the cluster's)")
 	f.DurationVar(&v.cooldown, "cooldown", 0, "how long balance leaves it alone after a move (default: the cluster's)")
 	f.DurationVar(&v.repairDelay, "repair-delay", 0, "how long a copy may be out of reach before it is replaced (default: the cluster's)")
-	f.StringArrayVar(&v.require, "require", nil, "what a holder's node must satisfy, such as zone=a or disk!=hdd (repeatable)")
+	f.StringArrayVar(&v.require, "require", nil, "what a holder's node must satisfy, such as zone=a, disk!=hdd, '!spot' or 'cores>=8' (repeatable)")
 	f.StringArrayVar(&v.prefer, "prefer", nil, "what it should satisfy (repeatable)")
+	f.StringVar(&v.spread, "spread", "even", "how copies spread over the zones: even or none")
+	f.IntVar(&v.maxPerZone, "max-per-zone", 0, "copies that one zone should hold at most, 1 to 9 (default: as --spread says)")
+	f.StringArrayVar(&v.antiAffinity, "anti-affinity", nil, "chains that it should not share a node with: KEY=VALUE of their labels, or chain=ID (repeatable)")
+	f.StringArrayVar(&v.colocate, "colocate", nil, "chains that it should share its nodes with, named likewise (repeatable)")
+	f.StringArrayVar(&v.near, "near", nil, "nodes that it should be near to by round trip, such as zone=a (repeatable)")
 	return v
 }
 
@@ -71,6 +80,7 @@ func (v *specValues) change(cmd *cobra.Command, spec *api.Spec) error {
 	if given("prefer") {
 		spec.Prefer = v.prefer
 	}
+	v.changePlaces(given, spec)
 	if given("size") {
 		size, err := parseBytes(v.size)
 		if err != nil {
@@ -88,10 +98,30 @@ func (v *specValues) change(cmd *cobra.Command, spec *api.Spec) error {
 	return nil
 }
 
+// changePlaces puts in the wishes about zones and neighbours.
+func (v *specValues) changePlaces(given func(string) bool, spec *api.Spec) {
+	if given("spread") {
+		spec.Spread = api.NullString(v.spread)
+	}
+	if given("max-per-zone") {
+		spec.MaxPerZone = &v.maxPerZone
+	}
+	if given("anti-affinity") {
+		spec.AntiAffinity = v.antiAffinity
+	}
+	if given("colocate") {
+		spec.Colocate = v.colocate
+	}
+	if given("near") {
+		spec.Near = v.near
+	}
+}
+
 // resetSpec gives keys of a spec back to the cluster.
 func resetSpec(spec *api.Spec, keys []string) error {
 	for _, key := range keys {
-		switch strings.ReplaceAll(key, "-", "_") {
+		key = strings.ReplaceAll(key, "-", "_")
+		switch key {
 		case "desired":
 			spec.Desired = nil
 		case "min_ready":
@@ -117,10 +147,30 @@ func resetSpec(spec *api.Spec, keys []string) error {
 		case "prefer":
 			spec.Prefer = nil
 		default:
-			return usage("--reset: %q is no key of a spec", key)
+			if !resetPlaces(spec, key) {
+				return usage("--reset: %q is no key of a spec", key)
+			}
 		}
 	}
 	return nil
+}
+
+func resetPlaces(spec *api.Spec, key string) bool {
+	switch key {
+	case "spread":
+		spec.Spread = ""
+	case "max_per_zone":
+		spec.MaxPerZone = nil
+	case "anti_affinity":
+		spec.AntiAffinity = nil
+	case "colocate":
+		spec.Colocate = nil
+	case "near":
+		spec.Near = nil
+	default:
+		return false
+	}
+	return true
 }
 
 // parseLabels reads KEY=VALUE words.

@@ -597,3 +597,46 @@ func is(err error, code api.Code) bool {
 	var p *api.Problem
 	return errors.As(err, &p) && p.Code == code
 }
+
+// What the machine has is announced once with what the operator says, who goes
+// first where they differ; what it reads is known to every server: three agents
+// of the same made-up machine.
+func TestMachineIsAnnounced(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll(func(c *Config) {
+			c.Cluster.Capabilities = placement.Capabilities{{Key: "cores", Number: 4, IsNumber: true}, {Key: "gpu", Text: "a100"}}
+			c.Machine.Reads = func() placement.Sample { return placement.Sample{Load: 0.5, FreeBytes: -1, MemoryFreeBytes: 1 << 30} }
+		})
+		want := placement.Capabilities{
+			{Key: "cores", Number: 4, IsNumber: true}, {Key: "disk_bytes", Number: 100 << 30, IsNumber: true}, {Key: "gpu", Text: "a100"},
+		}
+		view := w.agents["n1"].Node().View()
+		if diff := cmp.Diff(want, view.Node("n2").Capabilities); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		w.until("every server knows every machine", func() bool {
+			for _, m := range w.agents {
+				for of := range w.agents {
+					s, _ := m.Node().Facts().Sample(placement.NodeID(of))
+					if s.Load != 0.5 || s.MemoryFreeBytes != 1<<30 || s.FreeBytes < 80<<30 {
+						return false
+					}
+				}
+			}
+			return true
+		})
+	})
+}
+
+// The operating system's word makes sense: this machine, whatever it is.
+func TestThisMachine(t *testing.T) {
+	m := thisMachine()
+	if err := m.Has().Check(); err != nil {
+		t.Error(err)
+	}
+	cores, _ := m.Has().Get(placement.CapabilityCores)
+	memory, known := m.Has().Get(placement.CapabilityMemoryBytes)
+	if s := m.Reads(); cores.Number < 1 || s.Load < 0 || known && float64(s.MemoryFreeBytes) > memory.Number {
+		t.Errorf("%v, %+v", m.Has(), s)
+	}
+}

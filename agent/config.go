@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-cluster/holdfast/cluster"
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/holder/filestore"
+	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/scheduler"
 	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
 	"github.com/holdfast-cluster/holdfast/transport"
@@ -55,6 +56,10 @@ type Config struct {
 	// Volume measures the volume of ContentDir. Default: the operating system's
 	// word. Cluster.CapacityBytes, if 0, becomes its size less the reserve.
 	Volume func() (freeBytes, totalBytes int64, err error)
+	// Machine measures the machine. What it has, and the size of Volume, is
+	// announced beside Cluster.Capabilities, which win. Default: the operating
+	// system's word.
+	Machine Machine
 }
 
 // withDefaults returns the config with its defaults filled in.
@@ -80,6 +85,13 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Cluster.Version == "" {
 		c.Cluster.Version = "devel"
+	}
+	machine := thisMachine()
+	if c.Machine.Has == nil {
+		c.Machine.Has = machine.Has
+	}
+	if c.Machine.Reads == nil {
+		c.Machine.Reads = machine.Reads
 	}
 	if c.Volume == nil {
 		c.Volume = func() (int64, int64, error) { return volumeAt(c.volumeDir()) }
@@ -146,17 +158,29 @@ func anyAddress(host string) bool {
 func (c Config) node(http string, s *store) (cluster.Config, error) {
 	n := c.Cluster
 	n.HTTP = http
-	if c.Runner != Filestore {
-		return n, nil
-	}
-	n.Runner, n.Space = holder.Runner(s), s.space
 	if n.Telemetry == nil {
-		n.Telemetry = s.sample
+		n.Telemetry = func() placement.Sample {
+			sample := c.Machine.Reads()
+			sample.FreeBytes = s.free.Load() // what the node measured last: measuring may block
+			return sample
+		}
 	}
-	if n.CapacityBytes == 0 {
-		_, total, err := c.Volume()
-		if err != nil {
-			return n, fmt.Errorf("measure the content volume: %w; set a capacity", err)
+	has := c.Machine.Has()
+	var total int64
+	var unmeasured error
+	if c.Runner == Filestore {
+		n.Runner, n.Space = holder.Runner(s), s.space
+		if _, total, unmeasured = c.Volume(); unmeasured == nil {
+			has = append(has, placement.Capability{Key: placement.CapabilityDiskBytes, Number: float64(total), IsNumber: true})
+		}
+	}
+	var err error
+	if n.Capabilities, err = capabilities(has, n.Capabilities); err != nil {
+		return n, err
+	}
+	if c.Runner == Filestore && n.CapacityBytes == 0 {
+		if unmeasured != nil {
+			return n, fmt.Errorf("measure the content volume: %w; set a capacity", unmeasured)
 		}
 		reserve := c.DiskReserve
 		if reserve == 0 {

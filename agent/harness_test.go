@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/api/client"
 	"github.com/holdfast-cluster/holdfast/cluster"
+	"github.com/holdfast-cluster/holdfast/cluster/telemetry"
 	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/testcluster/simnet"
 )
@@ -104,6 +105,12 @@ func (w *world) start(i int, change ...func(*Config)) *member {
 		},
 		HTTP:   nodeIP(i) + ":7401",
 		Volume: func() (int64, int64, error) { return 90 << 30, 100 << 30, nil },
+		Machine: Machine{
+			Has: func() placement.Capabilities {
+				return placement.Capabilities{{Key: "cores", Number: 8, IsNumber: true}}
+			},
+			Reads: telemetry.Unknown,
+		},
 	}
 	for j := 1; j <= 3; j++ {
 		if j != i {

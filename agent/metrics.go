@@ -45,6 +45,10 @@ func (m *meter) cluster() *cluster.Metrics {
 		Chains:       m.gauge("chains", "Chains in the state."),
 		Nodes:        m.gauge("nodes", "Nodes in the state."),
 
+		Load:            m.gauge("node_load", "The run queue per core of this node's machine, smoothed; NaN if unknown."),
+		FreeBytes:       m.gauge("node_free_bytes", "Bytes free on this node's content volume above the reserve, smoothed; NaN if unknown."),
+		MemoryFreeBytes: m.gauge("node_memory_free_bytes", "Memory available to programs on this node's machine, smoothed; NaN if unknown."),
+
 		Entries:      m.counter("entries_proposed_total", "Log entries proposed by this node."),
 		Operations:   m.counter("operations_proposed_total", "Operations in the log entries proposed by this node."),
 		ApplySeconds: m.histogram("apply_seconds", "Time that the state machine took for a log entry."),

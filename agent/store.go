@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"sync/atomic"
 
@@ -81,12 +80,6 @@ func (s *store) space() (freeBytes, reserveBytes int64, err error) {
 	}
 	s.free.Store(above)
 	return freeBytes, reserveBytes, err
-}
-
-// sample is cluster.Config.Telemetry. It must not block, so it repeats what
-// the node measured last.
-func (s *store) sample() placement.Sample {
-	return placement.Sample{Load: math.NaN(), FreeBytes: s.free.Load()}
 }
 
 // openStore opens the content directory. The default one lies in the data

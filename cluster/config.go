@@ -207,6 +207,9 @@ func (c Config) Validate() error {
 	default:
 		return fmt.Errorf("gossip-key: %d bytes; give 16, 24 or 32", len(c.GossipKey))
 	}
+	if err := c.Capabilities.Check(); err != nil {
+		return fmt.Errorf("capability: %w", err)
+	}
 	if c.CapacityBytes < 0 {
 		return fmt.Errorf("capacity: %d is negative", c.CapacityBytes)
 	}

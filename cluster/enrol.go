@@ -32,6 +32,7 @@ func (n *Node) announcement() joinRequest {
 	}
 	a.SetAddresses(n.addresses())
 	a.SetLabels(n.cfg.Labels)
+	a.SetCapabilities(n.cfg.Capabilities)
 	return joinRequest{a}
 }
 

@@ -10,7 +10,9 @@ import (
 
 	"github.com/holdfast-cluster/holdfast/agent"
 	"github.com/holdfast-cluster/holdfast/cluster"
+	"github.com/holdfast-cluster/holdfast/cluster/telemetry"
 	"github.com/holdfast-cluster/holdfast/fsm"
+	"github.com/holdfast-cluster/holdfast/placement"
 )
 
 // member is one machine: its disk and its place on the network outlive its
@@ -72,6 +74,12 @@ func (c *Cluster) config(m *member) agent.Config {
 		},
 		HTTP:   nodeIP(m.number) + httpPort,
 		Volume: func() (freeBytes, totalBytes int64, err error) { return volumeBytes, volumeBytes, nil },
+		Machine: agent.Machine{
+			Has: func() placement.Capabilities {
+				return placement.Capabilities{{Key: placement.CapabilityCores, Number: 8, IsNumber: true}}
+			},
+			Reads: telemetry.Unknown,
+		},
 	}
 	for _, other := range c.all() {
 		alone := m.expect == 1 && m.present() == nil // it begins the cluster by itself
@@ -96,7 +104,7 @@ func (c *Cluster) config(m *member) agent.Config {
 }
 
 // volumeBytes is the size of every node's content volume, all of it free: how
-// full this machine is must not matter.
+// full and how busy this machine is must not matter.
 const volumeBytes = 1 << 40
 
 // launch starts a process on a member.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -21,7 +22,7 @@ type agentFlags struct {
 	listen, advertise, http, httpAdvertise string
 	serviceAddr, cluster                   string
 	expect                                 int
-	join, labels                           []string
+	join, labels, capabilities             []string
 	zone, capacity, contentDir, reserve    string
 	maxPulls                               int
 	role, runner, profile, gossipKey       string
@@ -45,6 +46,7 @@ func newAgentFlags(f *pflag.FlagSet) *agentFlags {
 	f.StringSliceVar(&v.join, "join", nil, "node port of a member, or of another that begins the cluster; DNS names allowed, asked for ever (repeatable)")
 	f.StringVar(&v.zone, "zone", "", "failure domain of the machine: copies of a chain are spread over zones")
 	f.StringSliceVar(&v.labels, "label", nil, "KEY=VALUE that chains may require or prefer (repeatable)")
+	f.StringSliceVar(&v.capabilities, "capability", nil, "KEY=VALUE that chains may require or prefer, a number, a size or a text; goes before what is measured: cores, memory_bytes, disk_bytes (repeatable)")
 	f.StringVar(&v.capacity, "capacity", "", "bytes offered to content, such as 500GiB (default: the volume less --disk-reserve)")
 	f.StringVar(&v.contentDir, "content-dir", "", "directory of the content (default: in the data directory)")
 	f.StringVar(&v.reserve, "disk-reserve", "", "bytes of its volume that content never uses (default: 1GiB or 5 %, the larger)")
@@ -106,6 +108,9 @@ func (v *agentFlags) fill(cfg *agent.Config) error {
 	if err != nil {
 		return usage("--label: %w", err)
 	}
+	if cfg.Cluster.Capabilities, err = parseCapabilities(v.capabilities); err != nil {
+		return usage("--capability: %w", err)
+	}
 	if v.capacity != "" {
 		if cfg.Cluster.CapacityBytes, err = parseBytes(v.capacity); err != nil {
 			return usage("--capacity: %w", err)
@@ -122,6 +127,24 @@ func (v *agentFlags) fill(cfg *agent.Config) error {
 		}
 	}
 	return nil
+}
+
+// parseCapabilities reads KEY=VALUE words, each key once.
+func parseCapabilities(words []string) (placement.Capabilities, error) {
+	all := map[string]any{}
+	for _, word := range words {
+		c, err := placement.ParseCapability(word)
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := all[c.Key]; twice {
+			return nil, fmt.Errorf("%s is given twice", c.Key)
+		}
+		if all[c.Key] = c.Text; c.IsNumber {
+			all[c.Key] = c.Number
+		}
+	}
+	return placement.CapabilitiesOf(all)
 }
 
 // checkBuilt refuses what this release does not have: a flag that is silently

@@ -191,6 +191,8 @@ func TestUsage(t *testing.T) {
 		{append(node, "--listen", "0.0.0.0:7400", "--advertise", ":7400", "--insecure"), "--advertise: "},
 		{append(node, "--listen", "here"), `--listen: "here" is not host:port`},
 		{append(node, "--label", "x"), "--label: "},
+		{append(node, "--capability", "x"), "--capability: "},
+		{append(node, "--capability", "x=1,x=2"), "--capability: x is given twice"},
 		{append(node, "--capacity", "much"), "--capacity: "},
 		{append(node, "--disk-reserve", "-1"), "--disk-reserve: "},
 		{append(node, "--gossip-key", "???"), "--gossip-key: it is not base64"},
@@ -254,14 +256,14 @@ func TestSettings(t *testing.T) {
 		}
 		return v, (&program{environ: environ}).settle(flags)
 	}
-	write("node-id: file\nzone: file\ncluster: file\nbootstrap-expect: 3\ninsecure: true\njoin: [a:1, b:2]\nlabel: {disk: ssd, arch: arm}\n")
+	write("node-id: file\nzone: file\ncluster: file\nbootstrap-expect: 3\ninsecure: true\njoin: [a:1, b:2]\nlabel: {disk: ssd, arch: arm}\ncapability: {gpus: 2, ram: 4GiB}\n")
 	environ := []string{"HOLDFAST_CONFIG=" + path, "HOLDFAST_NODE_ID=env", "HOLDFAST_ZONE=env", "HOLDFAST_JOIN=c:3,d:4", "HOLDFAST_CAPACITY="}
 	v, err := settle(environ, "--node-id", "flag")
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := []any{v.nodeID, v.zone, v.cluster, v.expect, v.insecure, v.join, v.labels, v.capacity, v.maxPulls}
-	want := []any{"flag", "env", "file", 3, true, []string{"c:3", "d:4"}, []string{"arch=arm", "disk=ssd"}, "", 2}
+	got := []any{v.nodeID, v.zone, v.cluster, v.expect, v.insecure, v.join, v.labels, v.capabilities, v.capacity, v.maxPulls}
+	want := []any{"flag", "env", "file", 3, true, []string{"c:3", "d:4"}, []string{"arch=arm", "disk=ssd"}, []string{"gpus=2", "ram=4GiB"}, "", 2}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -292,7 +294,7 @@ func TestAgentConfig(t *testing.T) {
 	v := newAgentFlags(flags)
 	if err := flags.Parse([]string{
 		"--data-dir", "/d", "--bootstrap-expect", "3", "--join", "a:1,b:2", "--join", "c:3", "--capacity", "1KiB", "--disk-reserve", "2KiB",
-		"--label", "disk=ssd", "--gossip-key", "AAAAAAAAAAAAAAAAAAAAAA==", "--insecure", "--listen", "0.0.0.0:1", "--advertise", "h:1",
+		"--label", "disk=ssd", "--capability", "gpu=a100,ram=4KiB", "--gossip-key", "AAAAAAAAAAAAAAAAAAAAAA==", "--insecure", "--listen", "0.0.0.0:1", "--advertise", "h:1",
 		"--http", ":2", "--http-advertise", "h:2", "--service-addr", "h:3", "--zone", "z", "--content-dir", "/c", "--max-pulls", "5", "--profile", "wan",
 	}); err != nil {
 		t.Fatal(err)
@@ -303,7 +305,7 @@ func TestAgentConfig(t *testing.T) {
 	}
 	c := cfg.Cluster
 	got := []any{
-		c.Node, c.DataDir, c.BootstrapExpect, c.Join, c.CapacityBytes, cfg.DiskReserve, c.Labels, len(c.GossipKey), c.Insecure, c.Listen, c.Advertise,
+		c.Node, c.DataDir, c.BootstrapExpect, c.Join, c.CapacityBytes, cfg.DiskReserve, c.Labels, c.Capabilities, len(c.GossipKey), c.Insecure, c.Listen, c.Advertise,
 		cfg.HTTP, cfg.HTTPAdvertise, c.Service, c.Zone, cfg.ContentDir, c.MaxPulls, c.Profile, c.Cluster, c.Version, cfg.Runner,
 	}
 	want := []any{
@@ -311,6 +313,7 @@ func TestAgentConfig(t *testing.T) {
 		[]string{"a:1", "b:2", "c:3"},
 		int64(1024), int64(2048),
 		placement.Labels{{Key: "disk", Value: "ssd"}},
+		placement.Capabilities{{Key: "gpu", Text: "a100"}, {Key: "ram", Number: 4096, IsNumber: true}},
 		16, true, "0.0.0.0:1", "h:1",
 		":2", "h:2", "h:3", "z", "/c", 5, cluster.ProfileWAN, "holdfast", "devel", agent.Filestore,
 	}

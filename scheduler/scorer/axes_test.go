@@ -2,9 +2,11 @@ package scorer_test
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/datadriven"
 
@@ -14,17 +16,34 @@ import (
 	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
 )
 
-// readFacts reads samples: "a=2.5" is a run queue of 2.5 per core.
+// readFacts reads samples: "a=2.5" is a run queue of 2.5 per core, "a.free=8"
+// 8 bytes of free memory, "a.at=20ms" a place on a line of round-trip times.
 func readFacts(t *testing.T, words []string) placement.Facts {
 	t.Helper()
 	samples := map[placement.NodeID]placement.Sample{}
 	for _, w := range words {
-		node, value, _ := strings.Cut(w, "=")
-		load, err := strconv.ParseFloat(value, 64)
+		what, text, _ := strings.Cut(w, "=")
+		name, field, _ := strings.Cut(what, ".")
+		node := placement.NodeID(name)
+		s, known := samples[node]
+		if !known {
+			s = placement.Sample{Load: math.NaN(), FreeBytes: -1, MemoryFreeBytes: -1}
+		}
+		var err error
+		switch field {
+		case "free":
+			s.MemoryFreeBytes, err = strconv.ParseInt(text, 10, 64)
+		case "at":
+			var rtt time.Duration
+			rtt, err = time.ParseDuration(text)
+			s.Coordinate = &placement.Coordinate{Vec: []float64{rtt.Seconds()}}
+		default:
+			s.Load, err = strconv.ParseFloat(text, 64)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		samples[placement.NodeID(node)] = placement.Sample{Load: load, FreeBytes: -1}
+		samples[node] = s
 	}
 	return placement.Facts{Samples: placement.TableOf(samples)}
 }

@@ -29,7 +29,7 @@ func (b *bound) Axes(chain placement.ChainID, node placement.NodeID) ([]schedule
 	list = append(list, scheduler.Axis{Name: "weight", Value: j.weight, Input: fmt.Sprintf("%v of %v", b.nodes[i].node.Weight, b.maxWeight)})
 	for k, a := range j.soft {
 		if a.counts {
-			list = append(list, scheduler.Axis{Name: axisName(k), Value: a.value, Input: b.input(i, victim, k)})
+			list = append(list, scheduler.Axis{Name: axisName(k), Value: a.value, Input: b.input(i, victim, k, a.value)})
 		}
 	}
 	return list, limiting
@@ -48,8 +48,8 @@ func (b *bound) shut(i int) string {
 	return why
 }
 
-// input says what soft axis k of node i was computed from.
-func (b *bound) input(i, victim, k int) string {
+// input says what the value of soft axis k of node i was computed from.
+func (b *bound) input(i, victim, k int, value float64) string {
 	n, q := &b.nodes[i], &b.question
 	spec := q.chain.Spec
 	switch k {
@@ -62,8 +62,11 @@ func (b *bound) input(i, victim, k int) string {
 		if !ok {
 			return "no other node to compare with"
 		}
-		one := float64(placement.ScoreOne)
-		return fmt.Sprintf("load %.4g, the least %.4g, mean %.4g", b.loadWith(i)/one, low/one, b.mean()/one)
+		words := fmt.Sprintf("load %.4g, the least %.4g, mean %.4g", b.loadWith(i)/one, low/one, b.mean()/one)
+		if value < b.loadAxis(i, victim) {
+			words += "; no relief where the copy could not stay"
+		}
+		return words
 	case axisHealth:
 		if n.healthy {
 			return n.vitals.String()
@@ -74,11 +77,11 @@ func (b *bound) input(i, victim, k int) string {
 		}
 		return "unknown: the node has no zone"
 	case axisApart:
-		return fmt.Sprintf("%d copies on the node match %s", b.others(spec.AntiAffinity, n.node.ID), strings.Join(spec.AntiAffinity, ", "))
+		return fmt.Sprintf("copies on the node that match %[2]s: %[1]d", b.others(spec.AntiAffinity, n.node.ID), strings.Join(spec.AntiAffinity, ", "))
 	case axisPrefer:
 		return fmt.Sprintf("%d of %d preferred expressions are missed", missed(n.node, spec.Prefer), len(spec.Prefer))
 	case axisColocate:
-		return fmt.Sprintf("%d of %d are elsewhere only: %s", b.alone(spec.Colocate, n.node.ID), len(spec.Colocate), strings.Join(spec.Colocate, ", "))
+		return fmt.Sprintf("%d of %d held elsewhere only: %s", b.alone(spec.Colocate, n.node.ID), len(spec.Colocate), strings.Join(spec.Colocate, ", "))
 	case axisNear:
 		if rtt, known := b.distance(q.wishes, i); known {
 			return fmt.Sprintf("%v to the nearest node with %s", rtt.Round(10*time.Microsecond), strings.Join(spec.Near, " or "))

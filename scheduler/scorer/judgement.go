@@ -89,12 +89,28 @@ const nobody = -1
 // judge weighs node i for the chain in question, as it would be once the copy
 // on victim is gone. A holder is weighed as it is, its own copy being the one
 // that could go.
+//
+// A copy that only its node's load puts below the floor finds no relief on a
+// node that it would have to leave again for another reason: there the load
+// axis is at most the victim's. Else, while the nodes that are in order take
+// as many copies as they may, the others would crowd the next best zone, and
+// come back.
 func (b *bound) judge(i, victim int) judgement {
 	j := b.judgeUnloaded(i, victim)
-	if b.nodes[i].capacity > 0 {
-		j.soft[axisLoad] = axis{b.loadAxis(i, victim), true}
+	if b.nodes[i].capacity == 0 {
+		return j
 	}
+	value := b.loadAxis(i, victim)
+	if victim != nobody && victim != i && millionths(j.score()) < b.question.floor && b.stays(victim) {
+		value = min(value, b.loadAxis(victim, victim))
+	}
+	j.soft[axisLoad] = axis{value, true}
 	return j
+}
+
+// stays tells whether nothing but load could drive the copy from node i.
+func (b *bound) stays(i int) bool {
+	return b.nodes[i].capacity > 0 && !b.isShut(i) && b.sound(i, i)
 }
 
 // judgeUnloaded is judge without the load axis.

@@ -3,6 +3,7 @@ package scorer
 import (
 	"math"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -42,7 +43,8 @@ func (s *screens) touch(i int) {
 // x is the load that some possible target would have, and S and T grow with x;
 // so it is enough to try each of them, the highest T there is (reach) against
 // S. A target's A and L are taken without the chain's bytes and weight, which
-// can only lower them.
+// can only lower them. Targets that are below the floor whatever their load
+// are no relief for a copy that is not, see judge.
 //
 // With weight w, both the yardstick k and the target n are w/capacity further
 // up. As long as k has the largest capacity, that lowers T−S, so that w = 0 is
@@ -54,11 +56,12 @@ type screen struct {
 	allowed    int     // copies that one zone may hold, 0 = the spread axis is left out
 	spread     []float64
 
-	version  int
-	yard     []bool   // by node: possible yardsticks
-	low      float64  // the lowest load of any of them, +Inf without
-	loose    float64  // the lowest of those with less than the largest capacity
-	frontier []target // the targets that no other one equals in all respects
+	version int
+	yard    []bool   // by node: possible yardsticks
+	low     float64  // the lowest load of any of them, +Inf without
+	loose   float64  // the lowest of those with less than the largest capacity
+	sound   []target // targets that may be above the floor but for their load, less those that another one equals in all respects
+	poor    []target // the same of the others
 }
 
 // target is a node that balance may still move copies to, or a copy that it
@@ -211,7 +214,7 @@ const one = float64(placement.ScoreOne)
 
 // fill finds the yardsticks and targets of a class at the present version.
 func (b *bound) fill(s *screen) {
-	s.version, s.low, s.loose, s.frontier = b.version, math.Inf(1), math.Inf(1), s.frontier[:0]
+	s.version, s.low, s.loose, s.sound, s.poor = b.version, math.Inf(1), math.Inf(1), s.sound[:0], s.poor[:0]
 	for _, i := range b.open {
 		n := &b.nodes[i]
 		s.yard[i] = false
@@ -219,7 +222,9 @@ func (b *bound) fill(s *screen) {
 			continue
 		}
 		t := target{u: n.u, weight: n.weight * one, best: n.weight * b.rest(s, i, false) * one}
+		list := &s.poor
 		if t.best+2*rounding >= s.floor {
+			list = &s.sound
 			s.yard[i] = true
 			s.low = min(s.low, n.u)
 			if n.capacity < b.largest {
@@ -227,109 +232,122 @@ func (b *bound) fill(s *screen) {
 			}
 		}
 		if b.screens.standing[i].in {
-			s.add(t)
+			*list = withTarget(*list, t)
 		}
 	}
 }
 
-// add adds a target to the frontier, unless another one is as good in all
+// withTarget adds a target to a list, unless another one is as good in all
 // respects, and takes out those for which the new one is.
-func (s *screen) add(t target) {
-	for _, o := range s.frontier {
+func withTarget(list []target, t target) []target {
+	for _, o := range list {
 		if o.u <= t.u && o.weight >= t.weight && o.best >= t.best {
-			return
+			return list
 		}
 	}
-	s.frontier = slices.DeleteFunc(s.frontier, func(o target) bool {
+	list = slices.DeleteFunc(list, func(o target) bool {
 		return t.u <= o.u && t.weight >= o.weight && t.best >= o.best
 	})
-	s.frontier = append(s.frontier, t)
+	return append(list, t)
 }
 
-// at returns the highest score that a target may have when the yardstick is x.
-func (s *screen) at(x, mean float64) float64 {
+// chance is a copy with the targets that it may have.
+type chance struct {
+	target
+	sound, poor []target
+	mean        float64
+}
+
+// gain returns the copy's score when the yardstick is x, and by how much the
+// best target's could be higher.
+func (c *chance) gain(x float64) (from, gain float64) {
 	top := 0.0
-	for _, t := range s.frontier {
-		top = max(top, t.at(x, mean))
+	for _, t := range c.sound {
+		top = max(top, t.at(x, c.mean))
 	}
-	return top
+	for _, t := range c.poor {
+		top = max(top, t.at(x, c.mean))
+	}
+	from = c.at(x, c.mean)
+	return from, top - from
 }
 
 // hot tells whether a copy of the class on node v could be below its floor
 // while a target is better by more than the gap.
 func (b *bound) hot(s *screen, v int) bool {
-	n, mean := &b.nodes[v], b.mean()
-	c := target{u: n.u, weight: n.weight * one, best: n.weight * b.rest(s, v, true) * one}
-	none := math.Inf(1) // no yardstick: the load axis is 1
-	if c.best < s.floor && s.at(none, 1)-c.best > s.gap {
-		return true
+	n := &b.nodes[v]
+	c := chance{
+		target: target{u: n.u, weight: n.weight * one, best: n.weight * b.rest(s, v, true) * one},
+		sound:  s.sound, poor: s.poor, mean: b.mean(),
 	}
-	if n.capacity == 0 || mean == 0 || c.at(s.low, mean) >= s.floor {
+	if c.mean == 0 || n.capacity == 0 { // the load axis is 1, or left out
+		c.mean = 1
+		_, gain := c.gain(math.Inf(1))
+		return c.best < s.floor && gain > s.gap
+	}
+	if c.best < s.floor {
+		if _, gain := c.gain(math.Inf(1)); gain > s.gap {
+			return true
+		}
+	} else if !s.poorCount(c.weight) {
+		c.poor = nil
+	}
+	from, gain := c.gain(s.low)
+	if from >= s.floor {
 		return false
 	}
-	return s.at(s.low, mean)-c.at(s.low, mean) > s.gap || b.hotAtSome(s, c, mean) || s.loose < none && s.hotAbove(s.loose, c, mean)
+	return gain > s.gap || b.hotAtSome(s, &c) || !math.IsInf(s.loose, 1) && s.hotAbove(&c)
+}
+
+// poorCount tells whether a copy of that weight, which only load can put below
+// the floor, could find a poor target better by more than the gap: the load
+// axis being at most the copy's own, only a larger weight could make it so.
+func (s *screen) poorCount(weight float64) bool {
+	return slices.ContainsFunc(s.poor, func(t target) bool { return (t.weight/weight-1)*s.floor > s.gap })
 }
 
 // triesMax bounds how many yardsticks are tried before the answer is yes.
 const triesMax = 32
 
 // hotAtSome tries the loads of the possible yardsticks.
-func (b *bound) hotAtSome(s *screen, c target, mean float64) bool {
+func (b *bound) hotAtSome(s *screen, c *chance) bool {
 	order := b.sorted()
 	// Up to here a copy scores 0, and of those the highest is the worst case.
-	first, _ := slices.BinarySearchFunc(order, c.u-2*band*mean, func(i int, x float64) int {
-		if b.nodes[i].u <= x {
-			return -1
-		}
-		return 1
-	})
-	for first > 0 && !s.yard[order[first-1]] {
+	first := sort.Search(len(order), func(k int) bool { return b.nodes[order[k]].u > c.u-2*band*c.mean }) - 1
+	for first > 0 && !s.yard[order[first]] {
 		first--
 	}
 	tries := 0
-	for _, i := range order[max(first-1, 0):] {
+	for _, i := range order[max(first, 0):] {
 		if !s.yard[i] {
 			continue
 		}
-		x := b.nodes[i].u
-		from := c.at(x, mean)
+		from, gain := c.gain(b.nodes[i].u)
 		if from >= s.floor {
 			return false
 		}
-		if tries++; s.at(x, mean)-from > s.gap || tries > triesMax {
+		if tries++; gain > s.gap || tries > triesMax {
 			return true
 		}
 	}
 	return false
 }
 
-// hotAbove tries any yardstick from least on: between the points where a score
-// begins or ceases to change, the difference has no peak.
-func (s *screen) hotAbove(least float64, c target, mean float64) bool {
-	width := 2 * band * mean
-	bends := func(u, weight, best float64) [2]float64 {
-		return [2]float64{u - width, u - width*(1-best/max(weight, 1))}
-	}
+// hotAbove tries any yardstick from the lowest loose one on: between the points
+// where a score begins or ceases to change, the difference has no peak.
+func (s *screen) hotAbove(c *chance) bool {
+	width := 2 * band * c.mean
 	try := func(x float64) bool {
-		x = max(x, least)
-		from := c.at(x, mean)
-		return from < s.floor && s.at(x, mean)-from > s.gap
+		from, gain := c.gain(max(x, s.loose))
+		return from < s.floor && gain > s.gap
 	}
-	edge := c.u - width*(1-s.floor/max(c.weight, 1)) // where the copy reaches its floor
-	if try(least) || try(edge-width/one) {
-		return true
-	}
-	for _, x := range bends(c.u, c.weight, c.best) {
-		if try(x) {
-			return true
-		}
-	}
-	for _, t := range s.frontier {
-		for _, x := range bends(t.u, t.weight, t.best) {
-			if try(min(x, edge-width/one)) {
+	edge := c.u - width*(1-s.floor/max(c.weight, 1)) - width/one // just below the floor
+	for _, list := range [][]target{{c.target}, c.sound, c.poor} {
+		for _, t := range list {
+			if try(min(t.u-width, edge)) || try(min(t.u-width*(1-t.best/max(t.weight, 1)), edge)) {
 				return true
 			}
 		}
 	}
-	return false
+	return try(s.loose) || try(edge)
 }

@@ -197,10 +197,7 @@ func (t *tx) putConfig(b *PutConfig) Result {
 	}
 	if c != t.config {
 		t.config = c
-		t.chains.Scan(func(_ placement.ChainID, c *placement.Chain) bool {
-			t.timers = max(t.timers, timersOf(c, &t.config)) // a cooldown may be longer now
-			return true
-		})
+		t.timers = max(t.timers, t.now.Add(max(c.Cooldown, c.ConstraintCooldown))) // one may be longer now
 		t.touchConfig()
 	}
 	return Result{}

@@ -53,6 +53,7 @@ func newCodec() codec {
 	return codec{enc, dec}
 }
 
+// batchRecord and opRecord are a batch while it is read.
 type batchRecord struct {
 	Now      placement.Time       `cbor:"1,keyasint,omitempty"`
 	WallMs   int64                `cbor:"2,keyasint,omitempty"`
@@ -70,25 +71,69 @@ type opRecord struct {
 	Body   cbor.RawMessage `cbor:"6,keyasint"`
 }
 
+// Encoded is an operation as an entry carries it.
+type Encoded struct{ record cbor.RawMessage }
+
+// encoding is opRecord while it is written: the body goes in as it is.
+type encoding struct {
+	Kind   opKind `cbor:"1,keyasint"`
+	Actor  string `cbor:"2,keyasint"`
+	Reason string `cbor:"3,keyasint"`
+	Key    string `cbor:"4,keyasint,omitempty"`
+	Hash   []byte `cbor:"5,keyasint,omitempty"`
+	Body   Body   `cbor:"6,keyasint"`
+}
+
+// Encode returns the operation's bytes. It refuses what breaks the limits of
+// this file.
+func (op Op) Encode() (Encoded, error) {
+	if err := op.check(); err != nil {
+		return Encoded{}, err
+	}
+	data, err := modes.enc.Marshal(encoding{op.Body.kind(), op.Actor, op.Reason, op.Request.Key, op.Request.Hash, op.Body})
+	if err != nil {
+		return Encoded{}, fmt.Errorf("encode operation: %w", err)
+	}
+	return Encoded{data}, nil
+}
+
+// Size returns how many bytes the operation adds to an entry.
+func (e Encoded) Size() int { return len(e.record) }
+
+// EncodedSize returns how many bytes an operation adds to an entry.
+func EncodedSize(op Op) (int, error) {
+	e, err := op.Encode()
+	return e.Size(), err
+}
+
 // EncodeBatch returns the bytes of a log entry: the feature level in one
 // byte, then the batch. It refuses what breaks the limits of this file.
 func EncodeBatch(b Batch) ([]byte, error) {
-	if len(b.Ops) > BatchOpsMax {
-		return nil, fmt.Errorf("a batch of %d operations: at most %d fit one log entry", len(b.Ops), BatchOpsMax)
-	}
-	rec := batchRecord{Now: b.Now, Term: b.Term, ConfigAt: b.ConfigAt}
-	if !b.Wall.IsZero() {
-		rec.WallMs = b.Wall.UnixMilli()
-	}
-	for _, op := range b.Ops {
-		if err := op.check(); err != nil {
+	ops := make([]Encoded, len(b.Ops))
+	for i, op := range b.Ops {
+		var err error
+		if ops[i], err = op.Encode(); err != nil {
 			return nil, err
 		}
-		body, err := modes.enc.Marshal(op.Body)
-		if err != nil {
-			return nil, fmt.Errorf("encode operation: %w", err)
-		}
-		rec.Ops = append(rec.Ops, opRecord{op.Body.kind(), op.Actor, op.Reason, op.Request.Key, op.Request.Hash, body})
+	}
+	return EncodeEntry(b, ops)
+}
+
+// EncodeEntry is EncodeBatch with operations that are encoded already, in the
+// place of b's own.
+func EncodeEntry(b Batch, ops []Encoded) ([]byte, error) {
+	if len(ops) > BatchOpsMax {
+		return nil, fmt.Errorf("a batch of %d operations: at most %d fit one log entry", len(ops), BatchOpsMax)
+	}
+	rec := struct {
+		Now      placement.Time       `cbor:"1,keyasint,omitempty"`
+		WallMs   int64                `cbor:"2,keyasint,omitempty"`
+		Term     uint64               `cbor:"3,keyasint,omitempty"`
+		ConfigAt placement.Generation `cbor:"4,keyasint,omitempty"`
+		Ops      []cbor.RawMessage    `cbor:"5,keyasint,omitempty"`
+	}{Now: b.Now, Term: b.Term, ConfigAt: b.ConfigAt, Ops: convert(ops, func(e Encoded) cbor.RawMessage { return e.record })}
+	if !b.Wall.IsZero() {
+		rec.WallMs = b.Wall.UnixMilli()
 	}
 	data, err := modes.enc.Marshal(rec)
 	if err != nil {
@@ -115,15 +160,6 @@ func (op Op) check() error {
 		return fmt.Errorf("feature level %d is above what this build knows (%d)", raise.Level, Level)
 	}
 	return nil
-}
-
-// EncodedSize returns how many bytes an operation adds to an entry.
-func EncodedSize(op Op) (int, error) {
-	body, err := modes.enc.Marshal(op.Body)
-	if err != nil {
-		return 0, fmt.Errorf("encode operation: %w", err)
-	}
-	return len(body) + len(op.Actor) + len(op.Reason) + len(op.Request.Key) + len(op.Request.Hash) + 32, nil
 }
 
 // DecodeBatch reads a log entry, strictly: an unknown level, operation or

@@ -30,16 +30,17 @@ func (s *state) expire() {
 	}
 }
 
-// sweep does, at most once a second of cluster time, what needs a walk.
+// sweep ends, at most once a second of cluster time, tombstones and drains.
 func (s *state) sweep() {
-	var dead []placement.ChainID
-	s.tombstones.Scan(func(id placement.ChainID, t Tombstone) bool {
-		if s.now >= t.Expires {
-			dead = append(dead, id)
+	for {
+		at, id, ok := s.endings.Min()
+		if !ok {
+			break
 		}
-		return true
-	})
-	for _, id := range dead {
+		if tomb, _ := s.tombstones.Get(id); s.now < tomb.Expires {
+			break
+		}
+		s.endings.Delete(at)
 		s.tombstones.Delete(id)
 	}
 	var late []*placement.Node

@@ -123,7 +123,7 @@ func (t *tx) deleteChain(b *DeleteChain) Result {
 	}
 	t.removeChain(c)
 	t.dequeue(func(f placement.Forced) bool { return f.Chain == c.ID })
-	t.tombstones.Set(c.ID, Tombstone{c.ID, placement.Epoch(t.rev), t.now.Add(t.config.TombstoneTTL)})
+	t.bury(Tombstone{c.ID, placement.Epoch(t.rev), t.now.Add(t.config.TombstoneTTL)})
 	for _, h := range c.Holders {
 		t.strays.Set(strayKey(h.Node, c.ID, h.Epoch), Stray{h.Node, c.ID, h.Epoch, h.SHA256, h.SizeBytes, CopyDiscard})
 		t.endDrain(h.Node)

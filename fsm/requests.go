@@ -50,7 +50,7 @@ func (t *tx) remember(req Request, result Result) {
 func (s *state) setRequest(r request) {
 	r.size = int64(encodedSize(r.answer) + len(r.key) + len(r.hash))
 	s.requests.Set(r.key, r)
-	s.expiries.Set(expiryKey(&r), r.key)
+	s.expiries.Set(expiryKey(r.expires, r.key), r.key)
 	s.reqBytes += r.size
 }
 
@@ -63,8 +63,8 @@ func encodedSize(r resultRecord) int {
 	return len(data)
 }
 
-// expiryKey orders requests by expiry.
-func expiryKey(r *request) string { return fmt.Sprintf("%020d\x00%s", r.expires, r.key) }
+// expiryKey orders what expires by when it does.
+func expiryKey(at placement.Time, key string) string { return fmt.Sprintf("%020d\x00%s", at, key) }
 
 // expireRequests forgets the answers whose ttl is over.
 func (s *state) expireRequests() {

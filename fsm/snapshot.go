@@ -268,7 +268,7 @@ func (s *loading) take(kind recordKind, body []byte) error {
 	case recChains:
 		return s.takeChains(body)
 	case recTombstone:
-		return load(body, func(r *tombstoneRecord) { s.tombstones.Set(r.Chain, Tombstone(*r)) })
+		return load(body, func(r *tombstoneRecord) { s.bury(Tombstone(*r)) })
 	case recStray:
 		return load(body, func(r *strayRecord) { s.strays.Set(strayKey(r.Node, r.Chain, r.Epoch), Stray(*r)) })
 	case recRequest:

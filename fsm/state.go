@@ -49,7 +49,8 @@ type state struct {
 	on        onNodes
 	specs     specs
 	changes   ring[Change]
-	expiries  *btree.Map[string, string] // request keys by expiry
+	expiries  *btree.Map[string, string]            // request keys by expiry
+	endings   *btree.Map[string, placement.ChainID] // tombstones by expiry
 	reqBytes  int64
 	openMoves placement.OpenMoves
 	timers    placement.Time // no chain waits on time later than this
@@ -65,6 +66,7 @@ func newState() *state {
 		requests:   new(btree.Map[string, request]),
 		on:         onNodes{nodes: new(btree.Map[placement.NodeID, *onNode])},
 		expiries:   new(btree.Map[string, string]),
+		endings:    new(btree.Map[string, placement.ChainID]),
 	}
 }
 
@@ -137,6 +139,14 @@ func (s *state) putNode(n *placement.Node) {
 	n.Revision = s.draw()
 	s.nodes.Set(n.ID, n)
 	s.changed(Change{n.Revision, ChangeNode, string(n.ID), false})
+}
+
+// bury leaves a tombstone in place of an older one of the same chain.
+func (s *state) bury(tomb Tombstone) {
+	if old, was := s.tombstones.Set(tomb.Chain, tomb); was {
+		s.endings.Delete(expiryKey(old.Expires, string(old.Chain)))
+	}
+	s.endings.Set(expiryKey(tomb.Expires, string(tomb.Chain)), tomb.Chain)
 }
 
 // changed remembers which object a revision changed, in a bounded ring.

@@ -29,7 +29,7 @@ type fence struct {
 }
 
 type proposal struct {
-	ops   []fsm.Op
+	ops   []fsm.Encoded
 	bytes int
 	fence fence
 	done  chan outcome // has room for the one outcome
@@ -71,13 +71,13 @@ func newProposer(n *Node, clock *leaderClock, r *raft.Raft) *proposer {
 // An error is a refusal of the whole, says that nothing was applied
 // (*NotLeaderError), or wraps ErrOutcomeUnknown.
 func (p *proposer) propose(ctx context.Context, f fence, ops ...fsm.Op) ([]fsm.Result, error) {
-	one := &proposal{ops: ops, fence: f, done: make(chan outcome, 1)}
+	one := &proposal{ops: make([]fsm.Encoded, len(ops)), fence: f, done: make(chan outcome, 1)}
 	for i := range ops {
-		size, err := fsm.EncodedSize(ops[i])
-		if err != nil {
+		var err error
+		if one.ops[i], err = ops[i].Encode(); err != nil {
 			return nil, &RefusedError{placement.Invalid, err.Error()}
 		}
-		one.bytes += size
+		one.bytes += one.ops[i].Size()
 	}
 	if len(ops) > fsm.BatchOpsMax || one.bytes > fsm.BatchBytesMax-entryOverhead {
 		return nil, &RefusedError{placement.Invalid, fmt.Sprintf("%d operations of %d bytes in one write: at most %d and %d are allowed", len(ops), one.bytes, fsm.BatchOpsMax, fsm.BatchBytesMax-entryOverhead)}
@@ -174,18 +174,19 @@ func (p *proposer) send(batch []*proposal) (future raft.ApplyFuture, ops int) {
 		Level: p.level(), Now: p.stamp(), Wall: time.Now(),
 		Term: batch[0].fence.term, ConfigAt: batch[0].fence.configAt,
 	}
+	var all []fsm.Encoded
 	for _, one := range batch {
-		entry.Ops = append(entry.Ops, one.ops...)
+		all = append(all, one.ops...)
 	}
-	data, err := fsm.EncodeBatch(entry)
+	data, err := fsm.EncodeEntry(entry, all)
 	if err != nil {
 		for _, one := range batch {
 			one.done <- outcome{err: &RefusedError{placement.Invalid, err.Error()}}
 		}
 		return nil, 0
 	}
-	p.count(len(entry.Ops))
-	return p.apply(data, enqueueTimeout), len(entry.Ops)
+	p.count(len(all))
+	return p.apply(data, enqueueTimeout), len(all)
 }
 
 // settle waits for an entry's fate and tells the callers.

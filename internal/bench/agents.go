@@ -36,7 +36,7 @@ func newAgents(ctx context.Context, dir string, count, founders, connections int
 		cfg := agent.Config{
 			Cluster: cluster.Config{
 				Node: placement.NodeID(name), DataDir: filepath.Join(dir, name), Cluster: "bench",
-				Listen: "127.0.0.1:0", Profile: cluster.ProfileLocal,
+				Listen: "127.0.0.1:0", Profile: cluster.ProfileLAN,
 			},
 			HTTP: "127.0.0.1:0", DiskReserve: 1,
 		}

@@ -50,7 +50,7 @@ func newNodes(ctx context.Context, dir string, count int) (*nodes, error) {
 		name := fmt.Sprintf("n%d", i+1)
 		cfg := cluster.Config{
 			Node: placement.NodeID(name), DataDir: filepath.Join(dir, fmt.Sprintf("nodes-%d-%s", count, name)), Cluster: "bench",
-			BootstrapExpect: count, Listen: "127.0.0.1:0", Profile: cluster.ProfileLocal, Registry: registry,
+			BootstrapExpect: count, Listen: "127.0.0.1:0", Profile: cluster.ProfileLAN, Registry: registry,
 		}
 		if count > 1 {
 			cfg.Join = []string{seed}

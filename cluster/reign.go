@@ -40,16 +40,10 @@ type reign struct {
 	ended    <-chan struct{}
 
 	// Of the loop's goroutine.
-	planner   *scheduler.Planner
-	cursor    scheduler.Cursor
-	wake      placement.Time     // when the scheduler wants to look again, Never = never
-	more      bool               // the last plan was cut short
-	planned   placement.Revision // what the last plan was made on
-	plannedAt placement.Time     // Never = not yet in this reign
-	pause     placement.Time     // no plan before: all of the last was refused
-	sighted   placement.Time     // when the sightings were last compared with the state
-	nudged    bool               // something was sighted since
-	ticked    placement.Time
+	planning planning
+	sighted  placement.Time // when the sightings were last compared with the state
+	nudged   bool           // something was sighted since
+	ticked   placement.Time
 }
 
 // leadership starts a reign when raft makes this node leader, and ends it when
@@ -118,7 +112,7 @@ func (n *Node) lead(ctx context.Context, r *raft.Raft, began time.Time) {
 	clock := newLeaderClock(n.cfg.elapsed, n.View().Now)
 	reign := &reign{
 		node: n, raft: r, term: term, began: began, clock: clock,
-		proposer: newProposer(n, clock, r), health: newHealth(), planner: scheduler.NewPlanner(),
+		proposer: newProposer(n, clock, r), health: newHealth(), planning: planning{planner: scheduler.NewPlanner()},
 		nudge: make(chan struct{}, 1), changing: make(chan struct{}, 1), ended: ctx.Done(),
 	}
 	var parts sync.WaitGroup
@@ -193,7 +187,7 @@ func (r *reign) found(ctx context.Context) bool {
 func (r *reign) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		view := r.node.View()
-		if r.look(ctx, view); !r.more {
+		if r.look(ctx, view); !r.planning.more {
 			r.rest(ctx, view)
 		}
 		sleep(ctx, lookGap)
@@ -232,20 +226,6 @@ func (r *reign) look(ctx context.Context, view *fsm.View) {
 	if r.tickDue(r.node.View(), r.clock.read()) {
 		r.propose(ctx, fence{}, nil)
 	}
-}
-
-// planDue tells whether a pass may find something: the state changed, the last
-// plan was cut short, the time has come that it waited for, or the telemetry,
-// which is looked at with each tick, may say something else.
-func (r *reign) planDue(view *fsm.View, now placement.Time) bool {
-	switch {
-	case r.plannedAt == placement.Never:
-		return true
-	case now < r.pause:
-		return false
-	}
-	return view.Revision != r.planned || r.more || r.wake != placement.Never && now >= r.wake ||
-		now.Sub(r.plannedAt) >= view.Config.TickInterval
 }
 
 // tickDue tells whether cluster time must be committed now, so that a change of
@@ -289,74 +269,6 @@ func (r *reign) propose(ctx context.Context, f fence, ops []fsm.Op) []fsm.Result
 	}
 	r.ticked = r.clock.read()
 	return results
-}
-
-// plan makes one scheduler pass and proposes what it decides.
-func (r *reign) plan(ctx context.Context, view *fsm.View) {
-	input := r.input(view)
-	started := time.Now()
-	plan := r.planner.Plan(input, view.Touched)
-	r.node.cfg.Metrics.PassSeconds.Observe(time.Since(started).Seconds())
-	first := r.plannedAt == placement.Never
-	r.cursor, r.wake, r.more, r.planned, r.plannedAt = plan.Next, plan.Wake, plan.More, view.Revision, input.Now
-	if len(plan.Decisions) > 0 && !r.decide(ctx, view, plan.Decisions) {
-		r.pause, r.more = input.Now.Add(view.Config.TickInterval), false
-	}
-	if first {
-		r.node.cfg.Metrics.FirstDecisionSeconds.Set(time.Since(r.began).Seconds())
-	}
-}
-
-// input gathers what a pass depends on.
-func (r *reign) input(view *fsm.View) scheduler.Input {
-	return scheduler.Input{
-		View: &view.View, Facts: r.node.Facts(), Now: max(r.clock.read(), view.Now), Config: view.Config,
-		Scorer: r.node.cfg.Registry.Current(), Cursor: r.cursor, Work: planWork,
-	}
-}
-
-// planWork bounds the chains that one arm examines in a pass, so that a pass
-// ends while its view is young.
-const planWork = 20_000
-
-// decide proposes a plan as one batch, bound to the term and the configuration
-// it was made in (rule S11), and logs each decision with its answer. It tells
-// whether any was accepted.
-func (r *reign) decide(ctx context.Context, view *fsm.View, decisions []placement.Decision) (accepted bool) {
-	ops := make([]fsm.Op, len(decisions))
-	for i, d := range decisions {
-		ops[i] = fsm.Op{Actor: "scheduler", Reason: boundReason(d.Reason), Body: fsm.NewDecide(d)}
-	}
-	for i, res := range r.propose(ctx, r.fenceOf(view), ops) {
-		d := decisions[i]
-		verdict := string(res.Code)
-		if res.OK() {
-			verdict, accepted = "accepted", true
-		}
-		r.node.cfg.Metrics.Decision(string(d.Cause), verdict)
-		r.node.log.Info("decision", "chain", d.Chain, "kind", d.Kind, "cause", d.Cause, "from", d.From, "to", d.To,
-			"reason", d.Reason.String(), "verdict", verdict, "detail", res.Detail)
-	}
-	return accepted
-}
-
-func boundReason(reason placement.Reason) string {
-	text := reason.String()
-	return text[:min(len(text), fsm.ReasonMax)]
-}
-
-// DecideInput returns what a scheduler pass over the view depends on, here and
-// now: explain and plan call scheduler.Decide with it, as the leader does.
-func (n *Node) DecideInput(view *fsm.View) scheduler.Input {
-	if r := n.reign.Load(); r != nil {
-		return scheduler.Input{
-			View: &view.View, Facts: n.Facts(), Now: max(r.clock.read(), view.Now),
-			Config: view.Config, Scorer: n.cfg.Registry.Current(),
-		}
-	}
-	return scheduler.Input{
-		View: &view.View, Facts: n.Facts(), Now: view.Now, Config: view.Config, Scorer: n.cfg.Registry.Current(),
-	}
 }
 
 // lockMembership lets one change of the membership happen at a time.

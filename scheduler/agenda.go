@@ -137,6 +137,15 @@ func (a *agenda) sets(f filing) []*chainSet {
 	return list
 }
 
+// needyCount returns how many chains the repair arm has.
+func (a *agenda) needyCount() int {
+	n := 0
+	for i := range a.repair {
+		n += a.repair[i].Len()
+	}
+	return n
+}
+
 // hopeful returns the chains whose filing depends on which nodes are open.
 func (a *agenda) hopeful() []placement.ChainID {
 	sets := []*chainSet{&a.stuck, &a.drain, &a.constraint}

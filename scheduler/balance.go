@@ -18,7 +18,7 @@ func (p *pass) balanceArm() {
 	walk := newMerge(p, last)
 	for examined := 0; ; examined++ {
 		id, ok := walk.next(p)
-		if ok && !p.stop(placement.CauseBalance, examined) {
+		if ok && !p.stop(placement.CauseBalance, examined, walk.length) {
 			p.examine(id, p.examineBalance)
 			last = id
 			continue
@@ -36,7 +36,7 @@ func (p *pass) examineAll() {
 	last := p.Cursor.Balance
 	examined := 0
 	for c := range allAfter(p.view.Chains, last) {
-		if p.stop(placement.CauseBalance, examined) {
+		if p.stop(placement.CauseBalance, examined, p.view.Chains.Len()) {
 			p.plan.Next.Balance = last
 			return
 		}

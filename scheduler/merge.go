@@ -14,6 +14,7 @@ type merge struct {
 	after  placement.ChainID // where the walk has come to
 	end    placement.ChainID // where it began: the second round ends there
 	second bool
+	length int // hot copies in all
 }
 
 // newMerge begins a walk behind a chain.
@@ -25,7 +26,7 @@ func newMerge(p *pass, after placement.ChainID) *merge {
 
 // fill collects where the hot copies of each class go on.
 func (m *merge) fill(p *pass) {
-	m.filled, m.heads = p.r.Version(), m.heads[:0]
+	m.filled, m.heads, m.length = p.r.Version(), m.heads[:0], 0
 	for _, node := range p.agenda.roster.ids {
 		s := p.agenda.shelves[node]
 		if s == nil || !p.view.Budget(placement.CauseBalance, node, "").OK() {
@@ -35,6 +36,7 @@ func (m *merge) fill(p *pass) {
 			if !p.screener.Hot(&g.class, node) {
 				continue
 			}
+			m.length += g.chains.Len()
 			if id, ok := behind(&g.chains, m.after); ok {
 				m.heads = append(m.heads, head{id, &g.chains})
 			}

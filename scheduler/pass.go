@@ -27,7 +27,7 @@ type pass struct {
 func newPass(in Input, a *agenda) *pass {
 	view := a.view
 	view.Now, view.Config = in.Now, in.Config
-	p := &pass{Input: in, view: &view, agenda: a, scorer: in.Scorer, touched: map[placement.ChainID]bool{}}
+	p := &pass{Input: in, view: &view, agenda: a, scorer: in.Scorer, touched: map[placement.ChainID]bool{}, plan: Plan{Passes: 1}}
 	p.r = newReservations(&view, a.roster, &a.booked)
 	if b, ok := in.Scorer.(Binder); ok {
 		p.scorer = b.Bind(&view, in.Facts, p.r)
@@ -109,7 +109,7 @@ func (p *pass) run(a arm, chains *chainSet, examine func(*placement.Chain)) {
 	examined := 0
 	last := *a.cursor(&p.Cursor)
 	for id := range after(chains, last) {
-		if p.stop(a.cause(), examined) {
+		if p.stop(a.cause(), examined, chains.Len()) {
 			*a.cursor(&p.plan.Next) = last
 			return
 		}
@@ -126,9 +126,14 @@ func (p *pass) examine(id placement.ChainID, examine func(*placement.Chain)) {
 	}
 }
 
-// stop tells whether an arm must end before its next chain.
-func (p *pass) stop(cause placement.Cause, examined int) bool {
-	if len(p.plan.Decisions) >= DecisionsMax || p.Work > 0 && examined >= p.Work {
+// stop tells whether an arm must end before its next chain, of all that it
+// would examine.
+func (p *pass) stop(cause placement.Cause, examined, all int) bool {
+	if p.Work > 0 && examined >= p.Work {
+		p.plan.More, p.plan.Passes = true, max(p.plan.Passes, (all+p.Work-1)/p.Work)
+		return true
+	}
+	if len(p.plan.Decisions) >= DecisionsMax {
 		p.plan.More = true
 		return true
 	}

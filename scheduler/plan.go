@@ -46,6 +46,7 @@ type Plan struct {
 	Next      Cursor               // the Cursor of the next pass
 	Wake      placement.Time       // when the first chain skipped for its time becomes due; Never = none
 	More      bool                 // a bound ended an arm early: call again with Next
+	Passes    int                  // how many passes look at everything, while nothing changes: 1 unless Work ended an arm early
 }
 
 // Decide returns what should be done about the state in the input. It changes

@@ -37,7 +37,7 @@ func (p *Planner) Plan(in Input, changes Changes) Plan {
 		return p.plan
 	}
 	if in.View.RestoreGuard != nil {
-		return Plan{} // rule S5: nothing is dropped, moved or repaired
+		return Plan{Passes: 1} // rule S5: nothing is dropped, moved or repaired
 	}
 	p.follow(in.View, changes)
 	pass := newPass(in, p.agenda)

@@ -6,7 +6,8 @@ import "sync/atomic"
 // cluster runs: a pass uses the one it sampled with [Registry.Current]. The
 // zero value is empty and ready to use.
 type Registry struct {
-	slot atomic.Pointer[installed]
+	slot     atomic.Pointer[installed]
+	installs atomic.Uint64
 }
 
 // installed wraps the interface so that it can be swapped atomically.
@@ -19,11 +20,17 @@ func (r *Registry) Install(scorer PlacementScorer) (prior PlacementScorer) {
 	if scorer != nil {
 		next = &installed{scorer}
 	}
-	if old := r.slot.Swap(next); old != nil {
+	old := r.slot.Swap(next)
+	r.installs.Add(1)
+	if old != nil {
 		return old.scorer
 	}
 	return nil
 }
+
+// Installs returns how often Install has been called: while it stays the same,
+// so does Current.
+func (r *Registry) Installs() uint64 { return r.installs.Load() }
 
 // Current returns the active scorer, or nil.
 func (r *Registry) Current() PlacementScorer {

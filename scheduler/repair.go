@@ -14,7 +14,7 @@ func (p *pass) repairArm() {
 	examined := 0
 	live, id := p.Cursor.RepairLive, p.Cursor.Repair
 	for next := range p.needy(live, id) {
-		if p.stop(placement.CauseRepair, examined) {
+		if p.stop(placement.CauseRepair, examined, p.agenda.needyCount()) {
 			p.plan.Next.RepairLive, p.plan.Next.Repair = live, id
 			return
 		}

@@ -135,3 +135,44 @@ func drawFacts(t *rapid.T, nodes []placement.NodeID) placement.Facts {
 	}
 	return placement.Facts{Samples: placement.TableOf(samples)}
 }
+
+// asking is a scorer that remembers which chains it was asked about, and finds
+// no node good enough for any.
+type asking struct{ asked map[placement.ChainID]int }
+
+func (a asking) Score(chain placement.ChainID, _ placement.NodeID) (float64, bool) {
+	a.asked[chain]++
+	return 0, true
+}
+
+func (asking) BestAlternative(placement.ChainID, []placement.NodeID) (placement.NodeID, float64, bool) {
+	return "", 0, false
+}
+
+// However little one pass may look at, Plan.Passes of them look at everything
+// that has something to gain, each once (rule S25): seen with more hopeless
+// chains than the work of a pass, from wherever the cursor stands.
+func TestPassesLookAtEverything(t *testing.T) {
+	for _, start := range []placement.ChainID{"", "c03", "c99"} {
+		s := scene.New()
+		s.AddNode("a")
+		for i := range 7 {
+			s.AddChain(placement.ChainID(fmt.Sprintf("c%02d", i)), 1, "a")
+		}
+		in := inputOf(s, asking{map[placement.ChainID]int{}})
+		in.Work, in.Cursor.Balance = 2, start
+		passes := 0
+		for lap := 1; passes < lap; passes++ {
+			plan := scheduler.Decide(in)
+			in.Cursor, lap = plan.Next, plan.Passes
+		}
+		if passes != 4 {
+			t.Errorf("from %q: 7 chains, 2 a pass, take %d passes, want 4", start, passes)
+		}
+		for id := range s.Chains {
+			if in.Scorer.(asking).asked[id] == 0 {
+				t.Errorf("from %q: %d passes have not looked at %s", start, passes, id)
+			}
+		}
+	}
+}

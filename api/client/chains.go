@@ -4,7 +4,9 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/holdfast-cluster/holdfast/api"
 )
@@ -63,13 +65,41 @@ func (c *Client) DeleteChain(ctx context.Context, id, reason string, opts ...Cal
 }
 
 // PutChains creates or replaces many chains, at most [api.BatchChainsMax]. It
-// is not atomic: each item has its own code.
+// is not atomic: each item has its own code. With [CreateOnly] those that
+// exist have the code [api.Exists] and stay as they are.
 func (c *Client) PutChains(ctx context.Context, items []api.BatchItem, opts ...CallOption) ([]api.BatchResult, error) {
-	out, err := get[api.BatchResults](ctx, c, newCall(http.MethodPost, "/v1/chains:batch", opts).with(api.BatchPut{Chains: items}))
+	body := sparseBatch{Chains: make([]sparseItem, len(items))}
+	for i := range items {
+		body.Chains[i] = sparseItem{items[i].ID, sparse(&items[i].Spec)}
+	}
+	out, err := get[api.BatchResults](ctx, c, newCall(http.MethodPost, "/v1/chains:batch", opts).with(body))
 	if err != nil {
 		return nil, err
 	}
 	return out.Results, nil
+}
+
+// sparseBatch is an [api.BatchPut] without the keys that are null: absent says
+// the same, and reading them would be most of the leader's work.
+type (
+	sparseBatch struct {
+		Chains []sparseItem `json:"chains"`
+	}
+	sparseItem struct {
+		ID   string         `json:"id"`
+		Spec map[string]any `json:"spec,omitempty"`
+	}
+)
+
+func sparse(spec *api.Spec) map[string]any {
+	said, v := map[string]any{}, reflect.ValueOf(spec).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); !f.IsZero() {
+			key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+			said[key] = f.Interface()
+		}
+	}
+	return said
 }
 
 // Explain returns what the scheduler would do with a chain now, and why.

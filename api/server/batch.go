@@ -25,8 +25,8 @@ type batchEntry struct {
 
 // splitBatch cuts the chains, in order, into entries. It depends on the body
 // alone, so that a retry is cut alike. Items that are invalid in themselves
-// get their result here and take no part.
-func splitBatch(items []api.BatchItem, results []api.BatchResult) []batchEntry {
+// get their result here and take no part. createOnly refuses those that exist.
+func splitBatch(items []api.BatchItem, createOnly bool, results []api.BatchResult) []batchEntry {
 	var entries []batchEntry
 	for i := range items {
 		results[i].ID = items[i].ID
@@ -35,6 +35,7 @@ func splitBatch(items []api.BatchItem, results []api.BatchResult) []batchEntry {
 			results[i].Code, results[i].Detail = api.NullString(api.Invalid), api.NullString(detailOf(err))
 			continue
 		}
+		op.CreateOnly = createOnly
 		n := len(entries)
 		if n == 0 || len(entries[n-1].items) == entryItemsMax || entries[n-1].bytes+size > entryBytesMax {
 			entries = append(entries, batchEntry{})

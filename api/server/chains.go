@@ -128,14 +128,20 @@ func (s *Server) conditions(x *exchange, op *fsm.PutChain) error {
 		}
 		op.IfGeneration = c.Generation
 	}
+	op.CreateOnly, err = x.createOnly()
+	return err
+}
+
+// createOnly reads the If-None-Match of a write.
+func (x *exchange) createOnly() (bool, error) {
 	switch none := x.r.Header.Get("If-None-Match"); none {
 	case "":
+		return false, nil
 	case "*":
-		op.CreateOnly = true
+		return true, nil
 	default:
-		return api.InvalidField("If-None-Match", "If-None-Match: %.40q is not possible here, only *", none)
+		return false, api.InvalidField("If-None-Match", "If-None-Match: %.40q is not possible here, only *", none)
 	}
-	return nil
 }
 
 func (s *Server) deleteChain(ctx context.Context, in *chainWrite) (*api.Done, error) {
@@ -314,7 +320,11 @@ func (s *Server) batchChains(ctx context.Context, _ *WriteParams) (*api.BatchRes
 		return nil, err
 	}
 	out := &api.BatchResults{Results: make([]api.BatchResult, len(body.Chains))}
-	entries := splitBatch(body.Chains, out.Results)
+	createOnly, err := x.createOnly()
+	if err != nil {
+		return nil, err
+	}
+	entries := splitBatch(body.Chains, createOnly, out.Results)
 	for i, entry := range entries {
 		req := fsm.Request{Key: entryKey(x.request.Key, i), Hash: x.request.Hash}
 		r, err := s.submit(ctx, reason, req, &fsm.PutChains{Items: entry.items})

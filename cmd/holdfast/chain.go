@@ -116,7 +116,17 @@ func chainCreateCommand(a *access) *cobra.Command {
 	}
 	why := reason(cmd)
 	spec := specFlags(cmd)
+	file := cmd.Flags().String("file", "", "a file with one chain a line; - is the standard input")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if *file != "" {
+			return takes()(cmd, args)
+		}
+		return takes("CHAIN")(cmd, args)
+	}
 	cmd.RunE = a.run(func(s *session, cmd *cobra.Command, args []string) error {
+		if *file != "" {
+			return s.createMany(cmd, *file, *why, spec)
+		}
 		var wanted api.Spec
 		if err := spec.change(cmd, &wanted); err != nil {
 			return err

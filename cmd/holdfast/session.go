@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -92,7 +93,7 @@ func (a *access) run(do func(s *session, cmd *cobra.Command, args []string) erro
 // table.
 func (s *session) print(table func(w io.Writer)) error {
 	if s.json {
-		_, err := fmt.Fprintf(s.p.stdout, "%s\n", bytes.TrimSpace(s.answer.last.Bytes()))
+		_, err := fmt.Fprintf(s.p.stdout, "%s\n", bytes.TrimSpace(s.answer.last.Load().Bytes()))
 		return err
 	}
 	w := tabwriter.NewWriter(s.p.stdout, 0, 0, 3, ' ', 0)
@@ -115,7 +116,7 @@ func (s *session) hint(format string, args ...any) {
 // recorder keeps the body of the last JSON answer while it is read.
 type recorder struct {
 	next *http.Transport
-	last bytes.Buffer
+	last atomic.Pointer[bytes.Buffer]
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -125,11 +126,12 @@ func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "application/json" {
-		r.last.Reset()
+		body := new(bytes.Buffer) // a command may ask more than one thing at a time
+		r.last.Store(body)
 		resp.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.TeeReader(resp.Body, &r.last), resp.Body}
+		}{io.TeeReader(resp.Body, body), resp.Body}
 	}
 	return resp, nil
 }

@@ -51,6 +51,7 @@ type options struct {
 	timing                     Timing
 	key                        []byte
 	known                      func() []string
+	cargo                      func(i int) Cargo
 }
 
 // start runs a node on the host of its number until stop.
@@ -80,7 +81,12 @@ func start(t *testing.T, net *simnet.Net, i int, o options) *node {
 	if o.timing == (Timing{}) {
 		o.timing = LocalTiming()
 	}
+	var cargo Cargo
+	if o.cargo != nil {
+		cargo = o.cargo(i)
+	}
 	n.Gossip, err = New(Config{
+		Cargo:  cargo,
 		NodeID: id, Cluster: o.cluster, Mux: mux, Network: network, Seeds: o.seeds, Key: o.key, Known: o.known, Timing: o.timing,
 		Meta:   Meta{ClusterID: o.clusterID, Instance: "i-" + id, Node: n.addr, HTTP: id + ":7401", Role: Server, FeatureMin: 1, FeatureMax: 1},
 		Logger: hclog.New(&hclog.LoggerOptions{Name: id, Output: n.log, Level: hclog.Info}),

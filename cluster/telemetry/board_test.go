@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -247,9 +248,24 @@ func TestPlaces(t *testing.T) {
 		}
 		at[name] = l
 	}
-	for _, bad := range [][]byte{nil, []byte("x"), make([]byte, pongMax+1), {0xa1, 0x02, 0xf9, 0x7e, 0x00}} {
-		at["a"].observe("b", time.Millisecond, bad)
+	for _, bad := range []pong{
+		{Vec: make([]float32, dimensions-1), Error: 1},
+		{Vec: append(make([]float32, dimensions-1), 11), Error: 1},
+		{Vec: append(make([]float32, dimensions-1), float32(math.NaN())), Error: 1},
+		{Vec: make([]float32, dimensions), Error: 1, Height: -1},
+		{Vec: make([]float32, dimensions), Error: 1, Adjustment: float32(math.Inf(1))},
+		{Vec: make([]float32, dimensions), Error: -1},
+		{Vec: make([]float32, dimensions), Error: 2},
+	} {
+		b, err := cbor.Marshal(bad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at["a"].observe("b", time.Millisecond, b); at["a"].measured.Load() != 0 {
+			t.Fatalf("%+v is taken for a place", bad)
+		}
 	}
+	at["a"].observe("b", time.Millisecond, make([]byte, pongMax+1))
 	at["a"].observe("b", time.Minute, at["b"].answer())
 	if at["a"].measured.Load() != 0 || at["a"].settle(nil) != nil {
 		t.Fatal("a node is placed by nothing")

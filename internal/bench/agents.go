@@ -27,9 +27,9 @@ type agents struct {
 
 // newAgents starts so many agents and waits until all of them may be given
 // copies. The first founders of them begin the cluster, the others join it.
-func newAgents(ctx context.Context, dir string, count, founders, connections int) (*agents, error) {
+func newAgents(ctx context.Context, dir string, count, founders int) (*agents, error) {
 	running, stop := context.WithCancel(context.Background())
-	a := &agents{stop: stop, web: &http.Transport{MaxIdleConnsPerHost: connections, MaxIdleConns: 3 * connections}}
+	a := &agents{stop: stop, web: new(http.Transport)}
 	seed := "127.0.0.1:1" // nobody is there; the others will come
 	for i := range count {
 		name := fmt.Sprintf("n%d", i+1)

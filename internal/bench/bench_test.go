@@ -2,14 +2,31 @@ package bench
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
+	"os"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// leakPatience is how long a goroutine of memberlist may go on with the probe
+// that it is in when its node stops.
+const leakPatience = 10 * time.Second
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	left := goleak.Find()
+	for began := time.Now(); left != nil && time.Since(began) < leakPatience; {
+		left = goleak.Find() // waits a while by itself
+	}
+	if left != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, left)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 // tiny is a size at which everything is real and nothing takes long.
 func tiny(t *testing.T) Config {

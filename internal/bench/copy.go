@@ -43,7 +43,7 @@ func Copy(ctx context.Context, cfg Config) (_ *Report, err error) {
 	}
 	defer remove()
 	cfg.progress("starting 2 agents")
-	a, err := newAgents(ctx, dir, 2, 1, 1)
+	a, err := newAgents(ctx, dir, 2, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -1,15 +1,16 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
+	"net"
+	"net/http"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/agent"
-	"github.com/holdfast-cluster/holdfast/api"
-	"github.com/holdfast-cluster/holdfast/api/client"
 )
 
 // What design section 8 says of single writes.
@@ -33,7 +34,7 @@ func Write(ctx context.Context, cfg Config) (_ *Report, err error) {
 	}
 	defer remove()
 	cfg.progress("starting %d agents", writeServers)
-	a, err := newAgents(ctx, dir, writeServers, writeServers, cfg.Clients)
+	a, err := newAgents(ctx, dir, writeServers, writeServers)
 	if err != nil {
 		return nil, err
 	}
@@ -54,19 +55,16 @@ func Write(ctx context.Context, cfg Config) (_ *Report, err error) {
 	if _, err := calls.Freeze(ctx, 0, "only writes are measured"); err != nil {
 		return nil, err
 	}
-	direct, err := a.writers(ctx, cfg.Clients, "d", leader)
-	if err != nil {
-		return nil, err
-	}
-	spread, err := a.writers(ctx, cfg.Clients, "s", a.all...)
-	if err != nil {
-		return nil, err
-	}
+	direct, spread := newWriters(cfg.Clients, "d", leader), newWriters(cfg.Clients, "s", a.all...)
+	defer direct.close()
+	defer spread.close()
 	cfg.progress("%d clients write", cfg.Clients)
-	if err := direct.measure(min(cfg.Length, time.Second/2)); err != nil { // chains are made, connections opened
-		return nil, err
+	for _, w := range []*writers{direct, spread} { // chains are made, connections opened
+		if err := w.measure(min(cfg.Length, time.Second/2)); err != nil {
+			return nil, err
+		}
+		w.count, w.spent = 0, 0
 	}
-	direct.count, direct.spent = 0, 0
 	short := func(length time.Duration) error { return d.measure(min(length, time.Second/2)) }
 	if err := inTurn(ctx, cfg.Length, direct.measure, spread.measure, short); err != nil {
 		return nil, err
@@ -74,7 +72,7 @@ func Write(ctx context.Context, cfg Config) (_ *Report, err error) {
 	return writeReport(cfg, direct, spread, d), nil
 }
 
-func writeReport(cfg Config, direct, spread *crowd, d *disk) *Report {
+func writeReport(cfg Config, direct, spread *writers, d *disk) *Report {
 	r := new(Report)
 	r.add(
 		Figure{Key: "clients", What: "clients", Value: float64(cfg.Clients)},
@@ -96,24 +94,71 @@ func writeReport(cfg Config, direct, spread *crowd, d *disk) *Report {
 	return r
 }
 
-// writers is so many clients, each of which changes chains of its own in turn,
+// newWriters returns so many clients, each of which changes chains of its own in turn,
 // through one of the agents.
-func (a *agents) writers(ctx context.Context, count int, prefix string, through ...*agent.Agent) (*crowd, error) {
-	var all []*client.Client
-	for _, one := range through {
-		c, err := a.client(one)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, c)
+func newWriters(count int, prefix string, through ...*agent.Agent) *writers {
+	clients := make([]*writer, count)
+	for i := range clients {
+		clients[i] = &writer{addr: through[i%len(through)].HTTPAddr(), prefix: fmt.Sprintf("%s-%d", prefix, i)}
 	}
-	writes := make([]int, count)
-	desired := 1
-	return &crowd{size: count, do: func(caller int) (int, error) {
-		writes[caller]++
-		id := fmt.Sprintf("%s-%d-%d", prefix, caller, writes[caller]%ownChains)
-		spec := api.Spec{Desired: &desired, Labels: map[string]string{"n": strconv.Itoa(writes[caller])}}
-		_, err := all[caller%len(all)].PutChain(ctx, id, spec)
-		return 1, err
-	}}, nil
+	return &writers{
+		crowd:   crowd{size: count, do: func(caller int) (int, error) { return 1, clients[caller].write() }},
+		clients: clients,
+	}
+}
+
+// writers is a crowd of clients.
+type writers struct {
+	crowd
+	clients []*writer
+}
+
+func (w *writers) close() {
+	for _, c := range w.clients {
+		if c.conn != nil {
+			c.conn.Close()
+		}
+	}
+}
+
+// writer is a client with one connection and as little work of its own as can
+// be: it shares its cores with the servers that are measured.
+type writer struct {
+	addr, prefix string
+	conn         net.Conn
+	answers      *bufio.Reader
+	writes       int
+}
+
+// writerPatience bounds one write.
+const writerPatience = 30 * time.Second
+
+// write makes one write and waits for its answer.
+func (w *writer) write() error {
+	if w.conn == nil {
+		conn, err := net.Dial("tcp", w.addr)
+		if err != nil {
+			return err
+		}
+		w.conn, w.answers = conn, bufio.NewReader(conn)
+	}
+	w.writes++
+	body := fmt.Sprintf(`{"spec":{"desired":1,"labels":{"n":"%d"}}}`, w.writes)
+	if err := w.conn.SetDeadline(time.Now().Add(writerPatience)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(w.conn, "PUT /v1/chains/%s-%d HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nIdempotency-Key: %s-%d\r\nContent-Length: %d\r\n\r\n%s",
+		w.prefix, w.writes%ownChains, w.addr, w.prefix, w.writes, len(body), body); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(w.answers, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= http.StatusBadRequest {
+		err = fmt.Errorf("a write was answered %s: %s", resp.Status, text)
+	}
+	return err
 }

@@ -1,4 +1,46 @@
 package scorer
 
-// For tests.
+import (
+	"github.com/holdfast-cluster/holdfast/placement"
+	"github.com/holdfast-cluster/holdfast/scheduler"
+)
+
+// IsOpen is for tests.
 var IsOpen = isOpen
+
+// Judge returns what a bound scorer would score node for chain once the copy on
+// victim had gone, and the product of the axes.
+func Judge(s scheduler.PlacementScorer, chain placement.ChainID, victim, node placement.NodeID) (score, product placement.Score) {
+	b := s.(*bound)
+	b.ask(chain)
+	from, known := b.at[victim]
+	if !known {
+		from = nobody
+	}
+	j := b.judge(b.at[node], from)
+	return millionths(j.score()), millionths(j.product())
+}
+
+// Lowest returns u_low as a bound scorer finds it, and as a look at every node
+// does; ok tells whether there is any.
+func Lowest(s scheduler.PlacementScorer, chain placement.ChainID, victim placement.NodeID) (found, least float64, ok bool) {
+	b := s.(*bound)
+	b.ask(chain)
+	from, known := b.at[victim]
+	if !known {
+		from = nobody
+	}
+	for i := range b.nodes {
+		n := &b.nodes[i]
+		if b.view.TargetCode(b.question.chain, n.node.ID) != placement.Accepted || !b.sound(i, from) {
+			continue
+		}
+		if u := n.with(b.question.chain.Spec.Weight); !ok || u < least {
+			least, ok = u, true
+		}
+	}
+	if found, known = b.lowest(from); known != ok {
+		found = -1
+	}
+	return found, least, ok
+}

@@ -41,7 +41,7 @@ func (s *screens) touch(i int) {
 // all that, only the yardstick x = u_low differs between copies of one class:
 // a node may hold the chain already, have failed for it, or lack the room. But
 // x is the load that some possible target would have, and S and T grow with x;
-// so it is enough to try each of them, the highest T there is (reach) against
+// so it is enough to try each of them, the highest T there is against
 // S. A target's A and L are taken without the chain's bytes and weight, which
 // can only lower them. Targets that are below the floor whatever their load
 // are no relief for a copy that is not, see judge.
@@ -162,7 +162,10 @@ func (b *bound) newScreen(class *scheduler.Class) *screen {
 	if class.Gap >= 0 {
 		spec.Gap = &class.Gap
 	}
-	s.floor, s.gap = float64(b.view.Config.FloorFor(&spec)+rounding), float64(b.view.Config.GapFor(&spec)-rounding)
+	s.gap = float64(b.view.Config.GapFor(&spec) - rounding)
+	if floor := b.view.Config.FloorFor(&spec); floor > 0 { // nothing is below 0
+		s.floor = float64(floor + rounding)
+	}
 	if s.allowed = b.allowed(class.Spread, class.Desired, class.MaxPerZone); s.allowed > 0 {
 		others := strings.Split(class.Zones, "\n")
 		for _, zone := range b.zones {
@@ -299,11 +302,12 @@ func (b *bound) hot(s *screen, v int) bool {
 	return gain > s.gap || b.hotAtSome(s, &c) || !math.IsInf(s.loose, 1) && s.hotAbove(&c)
 }
 
-// poorCount tells whether a copy of that weight, which only load can put below
-// the floor, could find a poor target better by more than the gap: the load
-// axis being at most the copy's own, only a larger weight could make it so.
+// poorCount tells whether a copy on a node of that weight, which only load can
+// put below the floor, could find a poor target better by more than the gap.
+// The target's load axis being at most the copy's own, it scores at most in
+// proportion to its weight, and below the floor.
 func (s *screen) poorCount(weight float64) bool {
-	return slices.ContainsFunc(s.poor, func(t target) bool { return (t.weight/weight-1)*s.floor > s.gap })
+	return slices.ContainsFunc(s.poor, func(t target) bool { return (1-weight/t.weight)*s.floor > s.gap })
 }
 
 // triesMax bounds how many yardsticks are tried before the answer is yes.

@@ -125,14 +125,14 @@ func TestCooldownSurvivesFailover(t *testing.T) {
 	})
 	m.eventually(2*time.Minute, "all chains are healthy", m.healthy)
 
-	moved := map[string]float64{}
+	moved := map[string]time.Duration{}
 	for _, d := range m.decisions(client.DecisionFilter{Cause: "balance"}) {
 		if d.Kind != "open-move" || d.Verdict != "accepted" {
 			continue
 		}
-		at := float64(d.ClusterTime)
-		if last, ok := moved[d.Chain]; ok && last-at < cooldown.Seconds() {
-			t.Errorf("chain %s was moved by balance at %.1f s and %.1f s; its cooldown is %v", d.Chain, at, last, cooldown)
+		at := time.Duration(d.ClusterTime)
+		if last, ok := moved[d.Chain]; ok && last-at < cooldown {
+			t.Errorf("chain %s was moved by balance at %v and %v; its cooldown is %v", d.Chain, at, last, cooldown)
 		}
 		moved[d.Chain] = at
 	}

@@ -7,9 +7,9 @@
 //
 // [Node.Run] starts its parts in a told order and stops them in the reverse:
 // data directory, node port, raft's storage, raft, rpc, the way into the
-// cluster (join first, pledge if that is how this cluster begins), gossip,
-// enrolment, holder loop, leadership. A node without a cluster id refuses
-// every raft stream (rule S14).
+// cluster (join first, pledge if that is how this cluster begins), gossip and
+// the telemetry that rides on it, enrolment, holder loop, leadership. A node
+// without a cluster id refuses every raft stream (rule S14).
 //
 // While it leads, one leader loop runs and no other: barrier, genesis if the
 // state is empty, tick, then, for as long as it leads: sightings become

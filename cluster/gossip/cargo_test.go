@@ -60,10 +60,10 @@ func TestCargo(t *testing.T) {
 		for i, f := range freights {
 			f.gossip = nodes[i].Gossip
 		}
-		time.Sleep(5 * time.Second)
+		advance(5 * time.Second)
 		nodes[2].Spread("n3", func() []byte { return []byte("n3 was here") })
 		nodes[2].Spread("n3", func() []byte { return []byte("n3 is here!") })
-		time.Sleep(time.Second)
+		advance(time.Second)
 		stopAll(nodes...)
 		for i, f := range freights {
 			if i != 2 && (f.heard["n3 is here!"] == 0 || f.heard["n3 was here"] != 0) {

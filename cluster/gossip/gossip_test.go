@@ -381,3 +381,6 @@ func TestConfigIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// advance lets fake time pass: the scenarios run in bubbles.
+func advance(d time.Duration) { time.Sleep(d) }

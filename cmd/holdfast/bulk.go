@@ -34,11 +34,11 @@ const (
 	bulkNamed    = 3                // ids shown of those refused alike
 )
 
-const bulkHelp = `Creates a chain, or with --file many. A file has one chain a line, an id alone or
-{"id":"web","spec":{"desired":2}}, in which the spec is as in the API and may be left out; "-" reads
-the standard input. Empty lines and those that begin with # are passed over. What a line does not say is taken
-from the flags. Chains that exist already are left as they are, so the same file may be sent again. A line that cannot
-be read ends the work; nothing from there on is sent.`
+const bulkHelp = `Creates a chain, or with --file many: one a line, an id alone or {"id":"web","spec":{"desired":2}},
+with the spec as the API has it; "-" is the standard input, and lines that are empty or begin with # are passed over.
+What a line does not say is taken from the flags. Chains that exist are left as they are, so a file may be
+sent again; of two lines with one id either may come first. A line that cannot be read ends the work: what is
+before it is sent, nothing from there on.`
 
 // bulk is one run of `chain create --file`.
 type bulk struct {

@@ -108,11 +108,12 @@ func chainExplainCommand(a *access) *cobra.Command {
 
 func chainCreateCommand(a *access) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "create CHAIN",
-		Short: "Create a chain",
+		Use:   "create {CHAIN | --file FILE}",
+		Short: "Create a chain, or many from a file",
+		Long:  bulkHelp,
 		Example: "  holdfast chain create web\n  holdfast chain create tenant-7 --desired 2 --size 20GiB --require disk=ssd --require 'memory_bytes>=16GiB'\n" +
-			"  holdfast chain create db-a --label db=orders --anti-affinity db=orders --max-per-zone 1 --near zone=a",
-		Args: takes("CHAIN"),
+			"  holdfast chain create db-a --label db=orders --anti-affinity db=orders --max-per-zone 1 --near zone=a\n" +
+			"  holdfast chain create --file chains.jsonl --desired 2\n  seq -f tenant-%.0f 100000 | holdfast chain create --file -",
 	}
 	why := reason(cmd)
 	spec := specFlags(cmd)

@@ -9,6 +9,8 @@ SEED     ?=
 CHECKS   ?= 2000
 FUZZTIME ?= 10s
 BENCH    ?= .
+# The benchmarks of make bench.
+WHAT     ?= plan state apply write copy
 COUNT    ?= 1
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -39,7 +41,7 @@ PROP_PKGS = $(patsubst ./%,$(MODULE)/%,$(call tests_with,pgregory.net/rapid))
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build dev test race sim prop e2e bench fuzz golden tidy lint fmt fmt-check check clean
+.PHONY: help build dev test race sim prop e2e bench gobench fuzz golden tidy lint fmt fmt-check check clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value]"
@@ -73,7 +75,10 @@ else
 	@echo "e2e: this tree has no end-to-end tests"
 endif
 
-bench: ## run the benchmarks; BENCH=regexp, PKGS=./fsm/...
+bench: build ## measure against the limits of the design; WHAT="plan copy" runs some
+	@for what in $(WHAT); do echo "== holdfast bench $$what"; ./$(BINARY) bench $$what || exit 1; done
+
+gobench: ## run the Go benchmarks; BENCH=regexp, PKGS=./fsm/...
 	$(GO) test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -benchmem -count=$(COUNT) -timeout 30m $(PKGS)
 
 fuzz: ## run each fuzz target for FUZZTIME (default 10s)

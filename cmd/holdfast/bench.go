@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -84,7 +85,7 @@ func (b *benchFlags) run(ctx context.Context, run func(context.Context, bench.Co
 	}
 	report, err := run(ctx, b.cfg)
 	if err != nil {
-		return err
+		return cmp.Or(context.Cause(ctx), err) // what an interrupt broke is of no interest
 	}
 	if b.output == "table" {
 		return report.WriteTable(b.p.stdout)

@@ -32,7 +32,7 @@ func Apply(ctx context.Context, cfg Config) (*Report, error) {
 	r := new(Report)
 	r.add(Figure{Key: "proposers", What: "proposers", Value: proposers}, Figure{Key: "batch", What: "decisions a batch", Value: batchSize})
 	for _, servers := range []int{1, 3} {
-		cfg.progress("decisions on %d servers", servers)
+		cfg.progress("decisions, servers: %d", servers)
 		if err := race(ctx, cfg, dir, servers, r); err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func race(ctx context.Context, cfg Config, dir string, servers int, r *Report) (
 	if err := inTurn(ctx, cfg.Length, raw.measure, ours.measure); err != nil {
 		return err
 	}
-	if err := d.measure(min(cfg.Length, time.Second)); err != nil {
+	if err := d.measure(ctx, min(cfg.Length, time.Second)); err != nil {
 		return err
 	}
 	key, on := "", " on one server"

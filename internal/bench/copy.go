@@ -50,7 +50,7 @@ func Copy(ctx context.Context, cfg Config) (_ *Report, err error) {
 	defer func() { err = errors.Join(err, a.close()) }()
 	cfg.progress("storing the content")
 	path := filepath.Join(dir, "bytes")
-	if err := makeFile(path, cfg.Size); err != nil {
+	if err := makeFile(ctx, path, cfg.Size); err != nil {
 		return nil, err
 	}
 	content, source, err := a.store(ctx, path, cfg.Size)
@@ -107,15 +107,21 @@ func copyReport(cfg Config, raw, ours, repaired time.Duration) *Report {
 }
 
 // makeFile fills a file with bytes that look like chance.
-func makeFile(path string, size int64) error {
+func makeFile(ctx context.Context, path string, size int64) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	w := bufio.NewWriterSize(f, copyBuffer)
-	if _, err := io.CopyN(w, rand.NewChaCha8([32]byte{1}), size); err != nil {
-		return err
+	chance := rand.NewChaCha8([32]byte{1})
+	for left := size; left > 0; left -= copyBuffer {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if _, err := io.CopyN(w, chance, min(left, copyBuffer)); err != nil {
+			return err
+		}
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -253,6 +259,7 @@ func streamFile(ctx context.Context, path, want string) (err error) {
 		ln.Close()
 		return errors.Join(err, <-sent)
 	}
+	defer context.AfterFunc(ctx, func() { in.Close() })()
 	sum := sha256.New()
 	_, err = io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{in}, make([]byte, copyBuffer))
 	in.Close()

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,10 +33,10 @@ func (d *disk) close() { d.file.Close() }
 
 // measure writes and syncs for so long. Writing over the same page each time
 // leaves out what growing the file costs.
-func (d *disk) measure(length time.Duration) error {
+func (d *disk) measure(ctx context.Context, length time.Duration) error {
 	page := make([]byte, syncBytes)
 	started := time.Now()
-	for time.Since(started) < length {
+	for time.Since(started) < length && ctx.Err() == nil {
 		page[0]++
 		if _, err := d.file.WriteAt(page, 0); err != nil {
 			return err
@@ -46,7 +47,7 @@ func (d *disk) measure(length time.Duration) error {
 		d.syncs++
 	}
 	d.spent += time.Since(started)
-	return nil
+	return context.Cause(ctx)
 }
 
 // rate is the syncs per second so far.
@@ -63,20 +64,21 @@ type crowd struct {
 
 // measure lets all callers go on for so long, each with its next call after
 // the last has returned. It counts the whole time until all have returned.
-func (c *crowd) measure(length time.Duration) error {
+func (c *crowd) measure(ctx context.Context, length time.Duration) error {
 	var all sync.WaitGroup
 	var done atomic.Int64
 	var once sync.Once
 	var failed error
-	var stop atomic.Bool
+	going, stop := context.WithCancel(ctx)
+	defer stop()
 	started := time.Now()
 	for caller := range c.size {
 		all.Go(func() {
-			for !stop.Load() && time.Since(started) < length {
+			for going.Err() == nil && time.Since(started) < length {
 				n, err := c.do(caller)
 				if err != nil {
 					once.Do(func() { failed = err })
-					stop.Store(true)
+					stop()
 					return
 				}
 				done.Add(int64(n))
@@ -86,10 +88,10 @@ func (c *crowd) measure(length time.Duration) error {
 	all.Wait()
 	c.count += int(done.Load())
 	c.spent += time.Since(started)
-	if failed != nil {
+	if failed != nil && ctx.Err() == nil {
 		return fmt.Errorf("one of %d callers: %w", c.size, failed)
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // rate is what the crowd got done per second so far.

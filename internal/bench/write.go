@@ -60,12 +60,14 @@ func Write(ctx context.Context, cfg Config) (_ *Report, err error) {
 	defer spread.close()
 	cfg.progress("%d clients write", cfg.Clients)
 	for _, w := range []*writers{direct, spread} { // chains are made, connections opened
-		if err := w.measure(min(cfg.Length, time.Second/2)); err != nil {
+		if err := w.measure(ctx, min(cfg.Length, time.Second/2)); err != nil {
 			return nil, err
 		}
 		w.count, w.spent = 0, 0
 	}
-	short := func(length time.Duration) error { return d.measure(min(length, time.Second/2)) }
+	short := func(ctx context.Context, length time.Duration) error {
+		return d.measure(ctx, min(length, time.Second/2))
+	}
 	if err := inTurn(ctx, cfg.Length, direct.measure, spread.measure, short); err != nil {
 		return nil, err
 	}

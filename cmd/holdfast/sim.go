@@ -87,6 +87,9 @@ func writeSim(w io.Writer, r *simulator.Result, took time.Duration) {
 	fmt.Fprintf(w, "scenario\t%s, seed %d\n", r.Name, r.Seed)
 	fmt.Fprintf(w, "cluster\t%s, %s, %d copies\n", plural(r.Nodes, "node"), plural(r.Chains, "chain"), r.Copies)
 	fmt.Fprintf(w, "simulated\t%s in %s (%.3g s per simulated hour)\n", formatSpan(seconds64(r.SimulatedSeconds)), formatSpan(took), took.Seconds()/r.SimulatedSeconds*3600)
+	for _, e := range r.Events {
+		fmt.Fprintf(w, "event\tat %s %s: %s until the next; even %s, refilled %s\n", formatSpan(seconds64(e.Seconds)), e.Name, plural(e.Moves, "move"), after(e.EvenSeconds), after(e.RefillSeconds))
+	}
 	fmt.Fprintf(w, "even\t%s\n", reached(r.EvenSeconds, "the fullest node is more than a band above another that could take a copy"))
 	fmt.Fprintf(w, "refilled\t%s\n", reached(r.RefillSeconds, fmt.Sprintf("%s below desired, %d unavailable", plural(last.Under, "chain"), last.Unavailable)))
 	fmt.Fprintf(w, "quiet\t%s\n", reached(r.RestSeconds, "there were decisions in the last three cooldowns"))
@@ -113,6 +116,13 @@ func reached(seconds *float64, why string) string {
 	return formatSpan(seconds64(*seconds)) + " after the last event"
 }
 
+func after(seconds *float64) string {
+	if seconds == nil {
+		return "not"
+	}
+	return "after " + formatSpan(seconds64(*seconds))
+}
+
 func causeCounts(c simulator.Counts) string {
 	return counts([]count{{c.Balance, "balance"}, {c.Repair, "repair"}, {c.Drain, "drain"}, {c.Constraint, "constraint"}, {c.Forced, "forced"}})
 }
@@ -121,5 +131,5 @@ func boundWords(r *simulator.Result) string {
 	if r.MovesPerBound == nil {
 		return "nothing had to move"
 	}
-	return fmt.Sprintf("%d copies had to move at least; moves are %.2f of that", r.Bound, *r.MovesPerBound)
+	return fmt.Sprintf("%d copies had to move at least; moves are %.2f times that, their load %.2f times", r.Bound, *r.MovesPerBound, *r.LoadPerBound)
 }

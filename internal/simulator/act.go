@@ -18,6 +18,7 @@ const (
 // happen does an event of the scenario.
 func (w *world) happen(e *Event) error {
 	w.gauge.closeSegment()
+	w.gauge.endMark()
 	err := w.act(e)
 	w.gauge.pending--
 	w.gauge.mark(e.Name)
@@ -172,7 +173,7 @@ type draining struct {
 	order   *Drain
 	waiting []*node
 	active  []*node
-	copies  map[placement.NodeID]int // when the node's drain began
+	copies  map[placement.NodeID]work // when the node's drain began
 }
 
 // goOnDraining ends the drains of nodes that are empty, and begins the next.
@@ -225,9 +226,9 @@ func (w *world) goOn(d *draining) error {
 		step()
 		u := w.machine.View().Usage(n.id)
 		if d.copies == nil {
-			d.copies = map[placement.NodeID]int{}
+			d.copies = map[placement.NodeID]work{}
 		}
-		d.copies[n.id] = u.Ready
+		d.copies[n.id] = work{u.Ready, float64(u.Weight)}
 		if err := w.setEligibility(n, placement.Draining); err != nil {
 			return err
 		}

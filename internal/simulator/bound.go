@@ -8,16 +8,25 @@ import (
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
-// missing returns how many copies must be made anew: those that chains lack,
+// work is how many copies must move, and their load in millionths.
+type work struct {
+	copies int
+	load   float64
+}
+
+func (a work) plus(b work) work { return work{a.copies + b.copies, a.load + b.load} }
+
+// missing returns the copies that must be made anew: those that chains lack,
 // and those on nodes that are gone.
-func missing(v *fsm.View) int {
-	n := 0
+func missing(v *fsm.View) work {
+	var lost work
 	v.Chains.Ascend("", func(_ placement.ChainID, c *placement.Chain) bool {
-		n += max(v.Missing(c), 0)
+		n := max(v.Missing(c), 0)
+		lost = lost.plus(work{n, float64(n) * float64(c.Spec.Weight)})
 		return true
 	})
-	eachGone(v, func(*placement.Chain) { n++ })
-	return n
+	eachGone(v, func(c *placement.Chain) { lost = lost.plus(work{1, float64(c.Spec.Weight)}) })
+	return lost
 }
 
 // eachGone calls visit for each copy on a node that is out of reach and not
@@ -37,30 +46,40 @@ func eachGone(v *fsm.View, visit func(*placement.Chain)) {
 	})
 }
 
-// boundOf returns how many copies balance must move, at least, until no node
-// stands more than a band above another. Whatever level the least loaded node
-// ends at, a node above that level, a band and one copy must shed the
-// difference, its heaviest copies first; a node below the level must be filled
-// to it, with the heaviest copies there are, less what repairs and drains
-// bring. Every level asks for the larger of the two numbers; the bound is that
-// of the level which asks for the least. It is exact in this sense where all
-// copies weigh the same, and a yardstick where they do not.
-func boundOf(v *fsm.View) int {
+// boundOf returns what balance must move, at least, until no node stands more
+// than a band above another. Whatever level the least loaded node ends at, a
+// node above that level, a band and one copy must shed the difference, its
+// heaviest copies first; a node below the level must be filled to it, with the
+// heaviest copies there are, less what repairs and drains bring. Every level
+// asks for the larger of the two; the bound is that of the level which asks for
+// the least. It is exact in this sense where all copies weigh the same. Where
+// they do not, the number of copies is a yardstick that nobody reaches who must
+// also leave heavy chains in peace, and the load is the fairer measure.
+func boundOf(v *fsm.View) work {
 	l := loadsOf(v)
 	if len(l.nodes) < 2 {
-		return 0
+		return work{}
 	}
 	b := newBounds(v, l)
-	low, high := l.nodes[0].u, l.nodes[len(l.nodes)-1].u
-	for range 40 { // shedding falls with the level, filling rises
+	return work{
+		copies: int(b.least(func(w work) float64 { return float64(w.copies) })),
+		load:   b.least(func(w work) float64 { return w.load }),
+	}
+}
+
+// least searches for the level at which shedding, which falls with the level,
+// meets filling, which rises.
+func (b *bounds) least(of func(work) float64) float64 {
+	low, high := b.nodes[0].u, b.nodes[len(b.nodes)-1].u
+	for range 40 {
 		level := (low + high) / 2
-		if b.shed(level) > b.fill(level) {
+		if of(b.shed(level)) > of(b.fill(level)) {
 			low = level
 		} else {
 			high = level
 		}
 	}
-	return min(max(b.shed(low), b.fill(low)), max(b.shed(high), b.fill(high)))
+	return min(max(of(b.shed(low)), of(b.fill(low))), max(of(b.shed(high)), of(b.fill(high))))
 }
 
 // bounds is what the bound is reckoned from.
@@ -122,25 +141,27 @@ func enough(sums []float64, weight float64) int {
 	return min(i+1, len(sums))
 }
 
-func (b *bounds) shed(level float64) int {
+func (b *bounds) shed(level float64) work {
 	slack := band*b.mean + b.typical/b.nodes[0].capacity
-	n := 0
+	var w work
 	for _, x := range b.nodes {
-		n += enough(b.copies[x.node.ID], (x.u-level-slack)*x.capacity)
+		if over := (x.u - level - slack) * x.capacity; over > 0 {
+			w = w.plus(work{enough(b.copies[x.node.ID], over), over})
+		}
 	}
-	return n
+	return w
 }
 
-func (b *bounds) fill(level float64) int {
-	n, lacks := 0, -b.floating
+func (b *bounds) fill(level float64) work {
+	var w work
 	for _, x := range b.nodes {
 		if lack := (level - x.u) * x.capacity; lack > 0 {
-			n += enough(b.heaviest, lack)
-			lacks += lack
+			w = w.plus(work{enough(b.heaviest, lack), lack})
 		}
 	}
 	if b.floating > 0 {
-		return enough(b.heaviest, lacks)
+		w.load = max(w.load-b.floating, 0)
+		w.copies = enough(b.heaviest, w.load)
 	}
-	return n
+	return w
 }

@@ -21,9 +21,11 @@ type gauge struct {
 	moves, calledOff [causesCount]int
 	surplus          int
 	bytes            int64
+	load             float64 // of the moved copies
 	refusals         []Refusal
 	peak             Peak
 	events           []Mark
+	before           int // moves before the last event
 	samples          []Sample
 
 	changes  int                          // events and steps of drains so far
@@ -33,7 +35,7 @@ type gauge struct {
 	returned int // after a change
 
 	segment *fsm.View // the state when the present segment began
-	bound   int
+	bound   work
 }
 
 // exit is one balance move, seen from its victim.
@@ -68,9 +70,34 @@ func (g *gauge) quiet() bool {
 	return g.pending == 0 && g.w.now.Sub(g.active) >= quietCooldowns*cooldown
 }
 
+// mark begins the time after an event.
 func (g *gauge) mark(name string) {
 	g.active, g.evented, g.uneven, g.lacking = g.w.now, g.w.now, g.w.now, g.w.now
-	g.events = append(g.events, Mark{g.seconds(g.w.now), name})
+	g.events = append(g.events, Mark{Seconds: g.seconds(g.w.now), Name: name})
+	g.before = countsOf(g.moves).Total
+}
+
+// endMark says what came of the last event, before the next.
+func (g *gauge) endMark() {
+	if len(g.events) == 0 {
+		return
+	}
+	m := &g.events[len(g.events)-1]
+	v := g.w.machine.View()
+	loads := loadsOf(v)
+	m.Moves = countsOf(g.moves).Total - g.before
+	m.EvenSeconds = g.since(g.uneven, m.Seconds, loads.even(v))
+	m.RefillSeconds = g.since(g.lacking, m.Seconds, g.w.watch.under == 0)
+}
+
+// since returns the seconds from begin to t, null if what is asked for does
+// not hold.
+func (g *gauge) since(t placement.Time, begin float64, holds bool) *float64 {
+	if !holds {
+		return nil
+	}
+	s := max(g.seconds(t)-begin, 0)
+	return &s
 }
 
 func (g *gauge) seconds(t placement.Time) float64 {
@@ -123,7 +150,10 @@ func (g *gauge) record(r *placement.Record) {
 		g.opened[d.Chain] = g.changes
 	case placement.KindComplete:
 		g.moves[causeIndex(d.Cause)]++
-		g.bytes += g.w.sizeOf(d.Chain)
+		if c := g.w.machine.View().Chain(d.Chain); c != nil {
+			g.bytes += c.SizeBytes()
+			g.load += float64(c.Spec.Weight)
+		}
 		if d.Cause == placement.CauseBalance && d.From != "" {
 			g.moved(r)
 		}
@@ -178,9 +208,9 @@ func (g *gauge) closeSegment() {
 	if g.segment == nil || g.w.watch.under > 0 {
 		return
 	}
-	g.bound += missing(g.segment)
+	g.bound = g.bound.plus(missing(g.segment))
 	if loads := loadsOf(v); loads.even(v) {
-		g.bound += boundOf(g.segment)
+		g.bound = g.bound.plus(boundOf(g.segment))
 	}
 }
 
@@ -191,37 +221,33 @@ func (g *gauge) openSegment() {
 }
 
 // drained counts the copies that had to leave a node.
-func (g *gauge) drained(copies int) {
-	g.bound += copies
+func (g *gauge) drained(w work) {
+	g.bound = g.bound.plus(w)
 	g.active, g.evented = g.w.now, g.w.now
 }
 
 // result ends the measuring.
 func (g *gauge) result() *Result {
 	g.closeSegment()
+	g.endMark()
 	g.sample()
 	last := g.samples[len(g.samples)-1]
 	v := g.w.machine.View()
 	r := &Result{
 		Name: g.w.scenario.Name, Seed: g.w.scenario.Seed, Nodes: v.Nodes.Len(), Chains: g.w.watch.chains, Copies: g.w.watch.copies,
 		SimulatedSeconds: g.seconds(g.w.now), Quiet: g.quiet(), Even: last.Even, Refilled: last.Under == 0,
-		Moves: countsOf(g.moves), CalledOff: countsOf(g.calledOff), Surplus: g.surplus, Bytes: g.bytes, Bound: g.bound,
+		Moves: countsOf(g.moves), CalledOff: countsOf(g.calledOff), Surplus: g.surplus, Bytes: g.bytes, Bound: g.bound.copies,
+		Load: g.load / float64(placement.ScoreOne), LoadBound: g.bound.load / float64(placement.ScoreOne),
 		Returns: g.returns, ReturnsAfterEvents: g.returned,
 		Refused: append([]Refusal{}, g.refusals...), Peak: g.peak, Events: append([]Mark{}, g.events...), Samples: g.samples,
 	}
-	since := func(t placement.Time, holds bool) *float64 {
-		if !holds {
-			return nil
-		}
-		s := max(g.seconds(t)-g.seconds(g.evented), 0)
-		return &s
-	}
-	r.RestSeconds = since(g.active, r.Quiet)
-	r.EvenSeconds = since(g.uneven, r.Even)
-	r.RefillSeconds = since(g.lacking, r.Refilled)
-	if r.Bound > 0 {
-		ratio := float64(r.Moves.Total) / float64(r.Bound)
-		r.MovesPerBound = &ratio
+	begin := g.seconds(g.evented)
+	r.RestSeconds = g.since(g.active, begin, r.Quiet)
+	r.EvenSeconds = g.since(g.uneven, begin, r.Even)
+	r.RefillSeconds = g.since(g.lacking, begin, r.Refilled)
+	if g.bound.copies > 0 {
+		moves, load := float64(r.Moves.Total)/float64(r.Bound), r.Load/r.LoadBound
+		r.MovesPerBound, r.LoadPerBound = &moves, &load
 	}
 	return r
 }

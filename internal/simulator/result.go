@@ -27,6 +27,11 @@ type Result struct {
 	// is reckoned.
 	Bound         int      `json:"bound"`
 	MovesPerBound *float64 `json:"moves_per_bound"`
+	// Load is the weight of the moved copies, and LoadBound what had to move at
+	// least. Where weights differ it is the fairer measure.
+	Load         float64  `json:"load_moved"`
+	LoadBound    float64  `json:"load_bound"`
+	LoadPerBound *float64 `json:"load_per_bound"`
 	// Returns is balance moves back to a node that balance had moved the same
 	// chain off less than ten cooldowns before. ReturnsAfterEvents is those
 	// before which, since the first move, an event or the next step of a drain
@@ -76,10 +81,13 @@ type Peak struct {
 	Unavailable int `json:"unavailable"`
 }
 
-// Mark is an event of the scenario.
+// Mark is an event of the scenario, and what came of it until the next.
 type Mark struct {
-	Seconds float64 `json:"seconds"`
-	Name    string  `json:"name"`
+	Seconds       float64  `json:"seconds"`
+	Name          string   `json:"name"`
+	Moves         int      `json:"moves"`
+	EvenSeconds   *float64 `json:"even_seconds"`   // until it was even, null = it was not
+	RefillSeconds *float64 `json:"refill_seconds"` // until no chain lacked a copy, null = one did
 }
 
 // Sample is the cluster at one instant. Utilisation is a node's placed weight

@@ -229,16 +229,16 @@ func (r *Result) Verdict() string {
 	if r.Quiet {
 		quiet = "quiet after " + span(r.RestSeconds)
 	}
-	return fmt.Sprintf("%d nodes, %d chains: %s (max %.3f, min %.3f of the mean), %s, %s", r.Nodes, r.Chains, even, last.Max, last.Min, refilled, quiet)
+	return fmt.Sprintf("%d nodes, %d chains. Since the last event: %s (max %.3f, min %.3f of the mean), %s, %s", r.Nodes, r.Chains, even, last.Max, last.Min, refilled, quiet)
 }
 
 // Effort says in one line what it took.
 func (r *Result) Effort() string {
 	ratio := ""
 	if r.MovesPerBound != nil {
-		ratio = fmt.Sprintf(", %.2f × the bound", *r.MovesPerBound)
+		ratio = fmt.Sprintf(", %.2f times that; load %.2f times", *r.MovesPerBound, *r.LoadPerBound)
 	}
-	text := fmt.Sprintf("%d copies moved (at least %d had to%s), %s, %d went back", r.Moves.Total, r.Bound, ratio, bytesText(r.Bytes), r.Returns)
+	text := fmt.Sprintf("%d copies moved (at least %d had to%s), %s, %d went back within ten cooldowns", r.Moves.Total, r.Bound, ratio, bytesText(r.Bytes), r.Returns)
 	if r.ReturnsAfterEvents > 0 {
 		text += fmt.Sprintf(" (%d more after a later change)", r.ReturnsAfterEvents)
 	}

@@ -47,9 +47,9 @@ func (f *freight) Measured(node string, rtt time.Duration, answer []byte) {
 	f.measured[node], f.rtt = string(answer), max(f.rtt, rtt)
 }
 
-// A message that one node spreads reaches all within a second, each gets the
-// full exchange of another, and the round trip and answer of each probe: five
-// nodes, 1 ms apart, one of which then says two things of which the later stands.
+// Most messages that one node spreads reach each other one, and what the next
+// has taken the place of reaches nobody; each gets the full exchange of another,
+// and the round trip and answer of each probe: five nodes, 1 ms apart.
 func TestCargo(t *testing.T) {
 	bubble(t, func(t *testing.T, net *simnet.Net) {
 		var freights []*freight
@@ -61,12 +61,14 @@ func TestCargo(t *testing.T) {
 			f.gossip = nodes[i].Gossip
 		}
 		advance(5 * time.Second)
-		nodes[2].Spread("n3", func() []byte { return []byte("n3 was here") })
-		nodes[2].Spread("n3", func() []byte { return []byte("n3 is here!") })
-		advance(time.Second)
+		for i := range 10 { // each reaches most: which, is chance
+			nodes[2].Spread("n3", func() []byte { return []byte("n3 was here") })
+			nodes[2].Spread("n3", func() []byte { return fmt.Appendf(nil, "n3 here, %d", i) })
+			advance(time.Second)
+		}
 		stopAll(nodes...)
 		for i, f := range freights {
-			if i != 2 && (f.heard["n3 is here!"] == 0 || f.heard["n3 was here"] != 0) {
+			if i != 2 && (len(f.heard) < 5 || f.heard["n3 was here"] != 0) {
 				t.Errorf("%s heard %v", f.own, f.heard)
 			}
 			if len(f.all) == 0 || len(f.measured) != 4 || f.rtt < 2*time.Millisecond || f.rtt > 3*time.Millisecond {

@@ -133,7 +133,7 @@ func (b *Board) every() time.Duration {
 func every(nodes int) time.Duration { return max(changedEvery, time.Duration(nodes)*perNode) }
 
 // knownIn is how old a sample may be in a cluster of so many nodes.
-func knownIn(nodes int) time.Duration { return max(knownFor, 4*every(nodes)) }
+func knownIn(nodes int) time.Duration { return max(knownFor, 5*every(nodes)) }
 
 // take notes a sample if it is news, and passes it on if it should.
 func (b *Board) take(node placement.NodeID, e entry, spread bool) {

@@ -219,9 +219,9 @@ func TestLargeClustersSpeakLess(t *testing.T) {
 	if got := r.board.every(); got != 10*time.Second {
 		t.Errorf("every %v", got)
 	}
-	r.later(39 * time.Second)
+	r.later(49 * time.Second)
 	if got := r.board.Facts().Samples.Len(); got != 1000 {
-		t.Errorf("after 39 s %d samples are left", got)
+		t.Errorf("after 49 s %d samples are left", got)
 	}
 	if got := len(r.board.Everything()); got > 60_000 {
 		t.Errorf("a full exchange takes %d bytes", got)

@@ -2,10 +2,12 @@ package placement
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 // TestNumbers: what reads as a finite decimal number or size is one, and
@@ -177,6 +179,57 @@ func TestPeers(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestComparisonsAgree: of two numbers, one is below, equal to or above the
+// other, whether they stand in a capability or in a label, and however a limit
+// is written. Random pairs, often equal, are compared in every way.
+func TestComparisonsAgree(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x := rapid.OneOf(rapid.Float64Range(-1e308, 1e308), rapid.Float64Range(-4, 4), rapid.Map(rapid.IntRange(-2, 2), func(i int) float64 { return float64(i) })).Draw(t, "x")
+		limit := rapid.OneOf(rapid.Just(x), rapid.Float64Range(-4, 4), rapid.Float64Range(-1e308, 1e308)).Draw(t, "limit")
+		form := rapid.SampledFrom([]byte("efgG")).Draw(t, "form")
+		text := strconv.FormatFloat(limit, form, -1, 64)
+		if len(text) > LabelLengthMax {
+			t.Skip("longer than a label may be")
+		}
+		for _, n := range []*Node{
+			{Capabilities: Capabilities{{Key: "k", Number: x, IsNumber: true}}},
+			{Labels: Labels{{"k", strconv.FormatFloat(x, 'g', -1, 64)}}},
+		} {
+			for expr, want := range map[string]bool{
+				"k<" + text: x < limit, "k<=" + text: x <= limit, "k>" + text: x > limit, "k>=" + text: x >= limit,
+			} {
+				if err := CheckExpression(expr); err != nil {
+					t.Fatal(err)
+				}
+				if got := n.Matches(expr); got != want {
+					t.Fatalf("%v with %s: %t, want %t", x, expr, got, want)
+				}
+			}
+		}
+	})
+}
+
+// FuzzExpression: no text makes an expression panic, and what is accepted means
+// the same on every node, a key and its absence being opposites.
+func FuzzExpression(f *testing.F) {
+	for _, expr := range []string{"", "!", "k", "!k", "k=v", "k!=v", "k>=16GiB", "k<NaN", "=>", "zone<=-0", "k>1e999", "B", "k<iB"} {
+		f.Add(expr, "8")
+	}
+	f.Fuzz(func(t *testing.T, expr, value string) {
+		n := &Node{ID: "n1", Zone: value, Labels: Labels{{"k", value}}, Capabilities: Capabilities{{Key: "c", Text: value}}}
+		got := n.Matches(expr)
+		if CheckPeer(expr) == nil {
+			PeerMatches(expr, &Chain{ID: "x", Spec: &Spec{Labels: n.Labels}})
+		}
+		if CheckExpression(expr) != nil {
+			return
+		}
+		if opposite := "!" + expr; CheckExpression(opposite) == nil && n.Matches(opposite) == got {
+			t.Errorf("%q and %q are both %t with the value %q", expr, opposite, got, value)
+		}
+	})
 }
 
 // TestMatchesAllocatesNothing: expressions are asked per chain and node for a

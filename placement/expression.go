@@ -90,7 +90,7 @@ func (n *Node) Matches(expr string) bool {
 	}
 	limit, isLimit := parseNumber(want)
 	x, isNumber := got.number()
-	if !ok || !isLimit || !isNumber {
+	if !isLimit || !isNumber { // what is not there is no number
 		return false
 	}
 	switch rel {

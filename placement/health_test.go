@@ -107,3 +107,25 @@ func TestObstaclesAgree(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkUnplaceable is what a chain that no node of 1,000 may take costs a
+// listing: its health, and the reasons.
+func BenchmarkUnplaceable(b *testing.B) {
+	nodes, usages := map[NodeID]*Node{}, map[NodeID]Usage{}
+	for i := range 1000 {
+		id := NodeID(fmt.Sprintf("n%04d", i))
+		nodes[id] = &Node{
+			ID: id, State: NodeAlive, Eligibility: Eligible, Inventoried: true, Weight: ScoreOne,
+			Labels: Labels{{"disk", "hdd"}, {"rack", fmt.Sprint(i / 40)}}, Capabilities: Capabilities{{Key: "cores", Number: 8, IsNumber: true}},
+		}
+		usages[id] = Usage{}
+	}
+	c := &Chain{ID: "x", Spec: &Spec{Desired: 3, Require: []string{"disk=hdd", "cores>=16"}}, Holders: []Holder{{Node: "n0001", Phase: Ready}}}
+	v := &View{Config: DefaultConfig(), Nodes: TableOf(nodes), Usages: TableOf(usages)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if v.HealthOf(c) != HealthUnplaceable || len(v.WhyUnplaceable(c)) != 1 {
+			b.Fatal("it can be placed")
+		}
+	}
+}

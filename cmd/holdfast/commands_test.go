@@ -98,6 +98,7 @@ func exampleAnswers() map[string]any {
 	return map[string]any{
 		"GET /v1/nodes/n2":              standby,
 		"GET /v1/chains/picky":          picky,
+		"PUT /v1/chains/picky":          picky,
 		"GET /v1/status":                status,
 		"GET /v1/nodes":                 api.NodeList{Nodes: []api.Node{exampleNode(), standby}},
 		"GET /v1/nodes/n1":              exampleNode(),
@@ -136,7 +137,7 @@ func TestCommands(t *testing.T) {
 		"chain create new --desired 2 --size 1GiB --label a=b --require disk=ssd --cooldown 1m --reason why",
 		"chain show picky",
 		"chain create new --spread none --max-per-zone 2 --anti-affinity db=orders --anti-affinity chain=x --colocate chain=web --near zone=a --prefer cores>=8",
-		"chain update web --reset cooldown,require,spread,max-per-zone,anti_affinity,colocate,near --desired 2 --min-ready 1", "chain delete web --reason why",
+		"chain update web --reset cooldown,require --desired 2 --min-ready 1", "chain update picky --reset spread,max-per-zone,anti_affinity,colocate,near", "chain delete web --reason why",
 		"chain move web --from n1 --to n4 --reason why", "chain pin web --reason why", "chain unpin web",
 		"moves", "decisions --chain web --cause balance --node n3 --limit 5",
 		"config show", "config set cooldown=10m balance_moves_max=8 content_size_max=1GiB swap_mode=evict-first move_bandwidth=100MiB move_horizon=2h --reason why", "config reset cooldown",

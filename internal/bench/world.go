@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
@@ -13,7 +12,7 @@ import (
 // What a built state is made of.
 const (
 	copies     = 3
-	zones      = 3
+	zones      = copies
 	tenants    = 100 // different specs
 	copyBytes  = 1 << 20
 	itemsMax   = 2048 // of one operation while a state is built
@@ -39,7 +38,7 @@ func nodeName(i int) placement.NodeID {
 }
 
 // newWorld returns a state of so many chains with three ready and confirmed
-// copies each, spread evenly over nodes in three zones. The log's own
+// copies each, spread evenly over the nodes of three zones. The log's own
 // operations make it: nodes announce themselves, chains are put in batches,
 // the nodes' inventories bring their copies in, and reports make them ready.
 func newWorld(ctx context.Context, cfg Config) (*world, error) {
@@ -109,7 +108,7 @@ func (w *world) announce(i, nodes int) error {
 	id := nodeName(i)
 	a := &fsm.Announce{
 		Node: id, Instance: "disk-" + string(id), Process: "run-1", Role: placement.RoleServer, FeatureLevel: fsm.Level,
-		Zone:          fmt.Sprintf("zone-%d", min(i/(nodes/zones), zones-1)),
+		Zone:          fmt.Sprintf("zone-%d", i%zones),
 		CapacityBytes: int64(headroom*copies*(w.chains/nodes+1)) * copyBytes,
 	}
 	a.SetAddresses(placement.Addresses{Node: string(id) + ":7400", HTTP: string(id) + ":7401"})
@@ -134,17 +133,14 @@ func specOf(i int, weight int64) placement.Spec {
 	}
 }
 
-// on returns the chains that the i-th node holds, in order: the copies of a
-// chain are a third of the nodes apart, and so each in a zone of its own.
+// on returns the chains that the i-th node holds, in order: of each chain, one
+// node of each zone holds a copy, and the nodes of a zone hold equally many.
 func (w *world) on(i int) []int {
-	n := len(w.nodes)
+	size := (len(w.nodes) - i%zones + zones - 1) / zones // nodes of the same zone
 	var held []int
-	for k := range copies {
-		for c := (i - k*(n/copies) + n) % n; c < w.chains; c += n {
-			held = append(held, c)
-		}
+	for c := i / zones; c < w.chains; c += size {
+		held = append(held, c)
 	}
-	slices.Sort(held)
 	return held
 }
 

@@ -68,7 +68,7 @@ func (r *Result) panels() []panel {
 		}
 	}
 	return []panel{
-		{title: "utilisation of nodes, relative to the mean", floor: 0.9, least: 0.2, curves: []curve{
+		{title: "utilisation: weight per capacity, relative to the mean", floor: 0.9, least: 0.2, curves: []curve{
 			{"fullest node", "#d62728", func(s *Sample) float64 { return s.Max }},
 			{"mean", "#999999", func(*Sample) float64 { return 1 }},
 			{"emptiest node", "#1f77b4", func(s *Sample) float64 { return s.Min }},

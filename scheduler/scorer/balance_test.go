@@ -183,3 +183,74 @@ func TestZipfOnUnequalNodes(t *testing.T) {
 		})
 	}
 }
+
+// Run queues that wander by a third around 1.2 per core, and now and then reach
+// 2.5, move nothing in an even cluster.
+func TestNoisyHealthMovesNothing(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	s := racks(60, 3, 3, 3)
+	for range 40 {
+		samples := map[placement.NodeID]placement.Sample{}
+		for i := range 9 {
+			queue := 1.2 + 0.4*(2*rng.Float64()-1)
+			if rng.IntN(20) == 0 {
+				queue = 2.5
+			}
+			samples[placement.NodeID(fmt.Sprintf("z%d-%d", i%3, i/3))] = placement.Sample{Load: queue, MemoryFreeBytes: -1}
+		}
+		s.facts = placement.Facts{Samples: placement.TableOf(samples)}
+		s.pass()
+	}
+	s.atMost(t, 0)
+}
+
+// The 11th node, the 101st and so on fill to their share within the band, with
+// no more moves than that share, none of them back; then nothing moves.
+func TestOneMoreNodeFills(t *testing.T) {
+	for _, nodes := range []int{10, 40} {
+		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
+			s := &sim{Scene: scene.New()}
+			for i := range nodes {
+				s.AddNode(placement.NodeID(fmt.Sprintf("n%03d", i)))
+			}
+			for i := range 20 * nodes {
+				s.AddChain(placement.ChainID(fmt.Sprintf("c%04d", i)), 2,
+					placement.NodeID(fmt.Sprintf("n%03d", i%nodes)), placement.NodeID(fmt.Sprintf("n%03d", (i+1+i/nodes%(nodes-1))%nodes)))
+			}
+			s.AddNode("new")
+			s.settle(t)
+			s.neverBack(t)
+			s.withinBand(t, 1)
+			s.atMost(t, 40)
+			for _, d := range s.moves {
+				if d.To != "new" {
+					t.Errorf("move %s does not go to the new node", pairOf(d))
+				}
+			}
+		})
+	}
+}
+
+// A node that runs hot gives up its copies to those that do not, and they do
+// not come back while it is only somewhat better.
+func TestHotNodeIsRelievedOnce(t *testing.T) {
+	s := racks(30, 3, 3, 3)
+	hot := func(queue float64) {
+		samples := map[placement.NodeID]placement.Sample{}
+		for id := range s.Nodes {
+			samples[id] = placement.Sample{Load: 1, MemoryFreeBytes: -1}
+		}
+		samples["z0-0"] = placement.Sample{Load: queue, MemoryFreeBytes: -1}
+		s.facts = placement.Facts{Samples: placement.TableOf(samples)}
+	}
+	hot(4.4)
+	s.settle(t)
+	if got := s.loads()["z0-0"]; got != 0 {
+		t.Errorf("the hot node still carries %v", got)
+	}
+	moved := len(s.moves)
+	hot(3.1)
+	s.settle(t)
+	s.atMost(t, moved)
+	s.inZone(t)
+}

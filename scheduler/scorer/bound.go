@@ -51,7 +51,7 @@ type node struct {
 	where    *placement.Coordinate
 	load     int64   // planned weight
 	u        float64 // load per capacity
-	ceiling  float64 // no chain scores higher here
+	ceiling  float64 // weight × health: no chain scores higher here
 }
 
 // unzoned is the zone of a node that has none.

@@ -18,9 +18,10 @@
 //
 // The worst axis counts and not the product (rule S23): many small blemishes
 // must not add up to a bad node. An alternative is scored as it would be after
-// the move: once a given holder's copy is gone. An axis that is unknown is left out for a holder and 0.5 for an
-// alternative, so that silence never beats evidence; an axis of which no
-// eligible node knows anything is left out for all.
+// the move, once a given holder's copy is gone. An axis that is unknown is left
+// out for a holder and 0.5 for an alternative, so that silence never beats
+// evidence; an axis of which no eligible node knows anything is left out for
+// all.
 //
 // A [Scorer] knows nothing by itself and has no opinion: a pass binds it to a
 // view, and the bound scorer follows what the pass reserves. It is pure, reads

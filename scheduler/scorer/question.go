@@ -127,7 +127,7 @@ func (b *bound) lowest(victim int) (low float64, ok bool) {
 		if b.atLeast(n) >= y.low {
 			break
 		}
-		if millionths(n.ceiling) < q.floor || q.holds(i) || !q.wishes.suits(i) {
+		if millionths(b.ceiling(i, victim)) < q.floor || q.holds(i) || !q.wishes.suits(i) {
 			continue
 		}
 		if u := n.with(q.chain.Spec.Weight); u < y.low && b.view.TargetCode(q.chain, n.node.ID) == placement.Accepted && b.sound(i, victim) {
@@ -136,6 +136,16 @@ func (b *bound) lowest(victim int) (low float64, ok bool) {
 	}
 	q.lows = append(q.lows, y)
 	return y.low, y.ok
+}
+
+// ceiling returns a score that node i does not exceed, and that is quick to
+// tell: most nodes are in zones where the copy would crowd.
+func (b *bound) ceiling(i, victim int) float64 {
+	n, q := &b.nodes[i], &b.question
+	if q.allowed == 0 || n.zone == unzoned {
+		return n.ceiling
+	}
+	return min(n.ceiling, n.weight*spread(q.copiesIn(n.zone, i, victim), q.allowed))
 }
 
 // atLeast returns what n, and all nodes behind it in the order, stand at once

@@ -148,7 +148,11 @@ func (b *bound) choose(victim int, above placement.Score, admit func(placement.N
 			at = b.behind(at) - 1 // equally loaded ones tie at most, and have higher ids
 			continue
 		}
-		if millionths(n.ceiling) <= above || q.holds(i) || !q.wishes.suits(i) {
+		ceiling := min(atMost, millionths(b.ceiling(i, victim)))
+		if ceiling <= above || q.holds(i) || !q.wishes.suits(i) {
+			continue
+		}
+		if found && (ceiling < best.score || best.score >= ceiling && best.product >= ceiling && best.node < i) {
 			continue
 		}
 		j := b.judge(i, victim)

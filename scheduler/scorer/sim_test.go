@@ -30,20 +30,26 @@ func (s *sim) settle(t *testing.T) {
 	}
 }
 
+// pass lets one pass decide, and work and time go on.
+func (s *sim) pass() scheduler.Plan {
+	plan := scheduler.Decide(scheduler.Input{View: s.View(), Facts: s.facts, Now: s.Now, Config: s.Config, Scorer: scorer.New()})
+	for _, d := range plan.Decisions {
+		s.Apply(d)
+		if d.Kind == placement.KindOpenMove {
+			s.moves = append(s.moves, d)
+		}
+	}
+	s.Work()
+	s.Now = s.Now.Add(30 * time.Second)
+	return plan
+}
+
 // rest lets passes, work and time go on until three cooldowns have passed
 // without a decision, and tells whether that came about.
 func (s *sim) rest() bool {
 	quiet := 0
 	for range 2000 {
-		plan := scheduler.Decide(scheduler.Input{View: s.View(), Facts: s.facts, Now: s.Now, Config: s.Config, Scorer: scorer.New()})
-		for _, d := range plan.Decisions {
-			s.Apply(d)
-			if d.Kind == placement.KindOpenMove {
-				s.moves = append(s.moves, d)
-			}
-		}
-		s.Work()
-		s.Now = s.Now.Add(30 * time.Second)
+		plan := s.pass()
 		if quiet++; len(plan.Decisions) > 0 {
 			quiet = 0
 		}

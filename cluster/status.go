@@ -63,7 +63,7 @@ func (n *Node) Status() Status {
 	} else if heard := live.raft.LastContact(); !heard.IsZero() {
 		s.LastContact = time.Since(heard)
 	}
-	nodes := nodesByInstance(view)
+	nodes := n.addressBook().node // every read asks: no walk over all nodes each time
 	for _, server := range live.raft.GetConfiguration().Configuration().Servers {
 		one := Server{Instance: string(server.ID), Address: string(server.Address), Voter: server.Suffrage == raft.Voter}
 		if node := nodes[one.Instance]; node != nil {

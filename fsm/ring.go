@@ -32,7 +32,7 @@ func (r *ring[T]) at(i int) *dated[T] {
 // push adds an entry. Its revision is above all that are there.
 func (r *ring[T]) push(at placement.Revision, value T) {
 	if r.first+r.n == len(r.blocks)*ringBlock {
-		// Clipped, so that the list of blocks that views share is copied.
+		// Clipped, so that the list is copied without the blocks that were forgotten.
 		r.blocks = append(r.blocks[:len(r.blocks):len(r.blocks)], new([ringBlock]dated[T]))
 	}
 	r.n++

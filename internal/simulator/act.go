@@ -19,10 +19,12 @@ const (
 func (w *world) happen(e *Event) error {
 	w.gauge.closeSegment()
 	w.gauge.endMark()
+	w.gauge.sample()
 	err := w.act(e)
 	w.gauge.pending--
 	w.gauge.mark(e.Name)
 	w.gauge.openSegment()
+	w.gauge.sample()
 	w.wakeBy(w.now)
 	if err != nil {
 		return fmt.Errorf("the event %q: %w", e.Name, err)

@@ -18,8 +18,9 @@ func (r *Result) SVG() []byte {
 		pictureWidth, pictureHeight, pictureWidth, pictureHeight)
 	p.put(`<rect width="100%%" height="100%%" fill="#ffffff"/>`)
 	p.text(left, 30, `font-size="19" font-weight="bold" fill="#111"`, r.Name)
-	p.text(left, 51, `font-size="13" fill="#555"`, r.Verdict())
-	p.text(left, 69, `font-size="13" fill="#555"`, r.Effort())
+	for i, line := range []string{r.Shape(), r.Verdict(), r.Effort()} {
+		p.text(left, 51+18*float64(i), `font-size="13" fill="#555"`, line)
+	}
 	p.events(r.Events)
 	y := float64(panelsTop)
 	for _, x := range r.panels() {
@@ -34,10 +35,10 @@ func (r *Result) SVG() []byte {
 // Measures of the picture, in pixels.
 const (
 	pictureWidth  = 1000
-	pictureHeight = 720
+	pictureHeight = 738
 	left          = 74
 	right         = 852
-	panelsTop     = 136
+	panelsTop     = 154
 	panelHeight   = 160
 	panelGap      = 26
 )
@@ -214,22 +215,26 @@ func tickText(v float64) string {
 	return strconv.FormatFloat(math.Round(v*1000)/1000, 'f', -1, 64)
 }
 
+// Shape says in one line what there is at the end, and how evenly it is loaded.
+func (r *Result) Shape() string {
+	last := r.Samples[len(r.Samples)-1]
+	return fmt.Sprintf("%d nodes, %d chains; at the end the fullest node has %.3f, the emptiest %.3f of the mean", r.Nodes, r.Chains, last.Max, last.Min)
+}
+
 // Verdict says in one line how the run ended.
 func (r *Result) Verdict() string {
-	last := r.Samples[len(r.Samples)-1]
-	even := "not even"
+	even, quiet := "it is not even", "not quiet when the time was over"
+	refilled := strconv.Itoa(r.Samples[len(r.Samples)-1].Under) + " chains lack copies"
 	if r.Even {
-		even = "even after " + span(r.EvenSeconds)
+		even = "even in " + span(r.EvenSeconds)
 	}
-	refilled := strconv.Itoa(last.Under) + " chains lack copies"
 	if r.Refilled {
-		refilled = "all copies there after " + span(r.RefillSeconds)
+		refilled = "all copies there in " + span(r.RefillSeconds)
 	}
-	quiet := "not quiet when the time was over"
 	if r.Quiet {
-		quiet = "quiet after " + span(r.RestSeconds)
+		quiet = "quiet in " + span(r.RestSeconds)
 	}
-	return fmt.Sprintf("%d nodes, %d chains. Since the last event: %s (max %.3f, min %.3f of the mean), %s, %s", r.Nodes, r.Chains, even, last.Max, last.Min, refilled, quiet)
+	return fmt.Sprintf("since the last event: %s, %s, %s", even, refilled, quiet)
 }
 
 // Effort says in one line what it took.

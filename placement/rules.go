@@ -5,12 +5,12 @@ import "fmt"
 // Live tells whether h is a live copy of c (rule S2): ready, not lost,
 // confirmed by its node's present incarnation, with the current content, on a
 // node that is reachable in the state.
-func (v *View) Live(c *Chain, h *Holder) bool {
-	if h.Phase != Ready || h.Lost || h.Unconfirmed || h.SHA256 != c.SHA256() {
-		return false
-	}
-	n := v.Node(h.Node)
-	return n != nil && n.State == NodeAlive
+func (v *View) Live(c *Chain, h *Holder) bool { return LiveOn(c, h, v.Node(h.Node)) }
+
+// LiveOn is [View.Live] for a caller that has looked up the holder's node, nil
+// for one that is no member.
+func LiveOn(c *Chain, h *Holder, n *Node) bool {
+	return h.Phase == Ready && !h.Lost && !h.Unconfirmed && n != nil && n.State == NodeAlive && h.SHA256 == c.SHA256()
 }
 
 // LiveCount returns the number of live copies of c.

@@ -105,14 +105,14 @@ type sortedTable[K cmp.Ordered, V any] struct {
 
 // TableOf returns an immutable table with the contents of m.
 func TableOf[K cmp.Ordered, V any](m map[K]V) Table[K, V] {
-	t := sortedTable[K, V]{keys: sortedKeys(m)}
+	t := &sortedTable[K, V]{keys: sortedKeys(m)}
 	for _, k := range t.keys {
 		t.values = append(t.values, m[k])
 	}
 	return t
 }
 
-func (t sortedTable[K, V]) Get(key K) (V, bool) {
+func (t *sortedTable[K, V]) Get(key K) (V, bool) {
 	i, ok := slices.BinarySearch(t.keys, key)
 	if !ok {
 		var none V
@@ -121,9 +121,9 @@ func (t sortedTable[K, V]) Get(key K) (V, bool) {
 	return t.values[i], true
 }
 
-func (t sortedTable[K, V]) Len() int { return len(t.keys) }
+func (t *sortedTable[K, V]) Len() int { return len(t.keys) }
 
-func (t sortedTable[K, V]) Ascend(pivot K, visit func(K, V) bool) {
+func (t *sortedTable[K, V]) Ascend(pivot K, visit func(K, V) bool) {
 	i, _ := slices.BinarySearch(t.keys, pivot)
 	for ; i < len(t.keys); i++ {
 		if !visit(t.keys[i], t.values[i]) {

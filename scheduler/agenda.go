@@ -57,12 +57,16 @@ type filing struct {
 	live                                                     int
 }
 
-// look finds out where c belongs.
-func (a *agenda) look(c *placement.Chain) filing {
-	v := &a.view
-	f := filing{live: v.LiveCount(c), ending: len(c.Moves) > 0}
-	lacks, pulling := v.Missing(c) > 0, v.PullingCount(c)
-	drain, constraint := a.leavers(c)
+// look finds out where c, held on the nodes given, belongs.
+func (a *agenda) look(c *placement.Chain, nodes []*placement.Node) filing {
+	f := filing{ending: len(c.Moves) > 0}
+	for i, n := range nodes {
+		if placement.LiveOn(c, &c.Holders[i], n) {
+			f.live++
+		}
+	}
+	lacks, pulling := a.view.Missing(c) > 0, a.view.PullingCount(c)
+	drain, constraint := a.leaving(c, nodes)
 	room := !crowded(c, f.live, pulling)
 	f.refill = lacks && unfilled(c) != nil
 	f.repair = lacks && !f.refill && room && hasSource(c, f.live, pulling)
@@ -79,7 +83,9 @@ func (a *agenda) look(c *placement.Chain) filing {
 
 // file adds c to where it belongs.
 func (a *agenda) file(c *placement.Chain) {
-	f := a.look(c)
+	var buffer [nodesUsual]*placement.Node
+	nodes := nodesOf(a.roster, c, buffer[:0])
+	f := a.look(c, nodes)
 	for _, s := range a.sets(f) {
 		s.Load(c.ID) // quicker than Insert while the ids ascend
 	}
@@ -87,14 +93,16 @@ func (a *agenda) file(c *placement.Chain) {
 		a.choosy++
 	}
 	if f.balanced {
-		a.shelve(c, true)
+		a.shelve(c, nodes, true)
 	}
 	a.book(c, 1)
 }
 
 // unfile takes c away from where file put it.
 func (a *agenda) unfile(c *placement.Chain) {
-	f := a.look(c)
+	var buffer [nodesUsual]*placement.Node
+	nodes := nodesOf(a.roster, c, buffer[:0])
+	f := a.look(c, nodes)
 	for _, s := range a.sets(f) {
 		s.Delete(c.ID)
 	}
@@ -102,7 +110,7 @@ func (a *agenda) unfile(c *placement.Chain) {
 		a.choosy--
 	}
 	if f.balanced {
-		a.shelve(c, false)
+		a.shelve(c, nodes, false)
 	}
 	a.book(c, -1)
 }
@@ -165,16 +173,18 @@ func (a *agenda) hopeful() []placement.ChainID {
 // leavers tells whether a copy of c should leave its node because the node is
 // draining, or because it may not hold the chain.
 func (a *agenda) leavers(c *placement.Chain) (drain, constraint bool) {
-	for i := range c.Holders {
+	return a.leaving(c, nodesOf(a.roster, c, nil))
+}
+
+// leaving is leavers with the nodes of the holders.
+func (a *agenda) leaving(c *placement.Chain, nodes []*placement.Node) (drain, constraint bool) {
+	for i, n := range nodes {
 		h := &c.Holders[i]
-		if h.Phase != placement.Ready || h.Lost {
-			continue
-		}
-		n, known := a.roster.Get(h.Node)
 		switch {
+		case h.Phase != placement.Ready || h.Lost:
 		case draining(n):
 			drain = true
-		case known && len(c.Spec.Require) == 0 && a.eligible == nil:
+		case n != nil && len(c.Spec.Require) == 0 && a.eligible == nil: // it may
 		default:
 			_, ok := mayHold(&a.view, a.eligible, c, h.Node)
 			constraint = constraint || !ok
@@ -228,15 +238,15 @@ type copies struct {
 	chains chainSet
 }
 
-// shelve puts the copies of a balanced chain on the shelves of their nodes, or
+// shelve puts the copies of a balanced chain on the shelves of its nodes, or
 // takes them away.
-func (a *agenda) shelve(c *placement.Chain, put bool) {
-	for i := range c.Holders {
+func (a *agenda) shelve(c *placement.Chain, nodes []*placement.Node, put bool) {
+	for i := range nodes {
 		h := &c.Holders[i]
 		if !settled(h) || h.Lost {
 			continue
 		}
-		class := ClassOf(&a.view, c, h)
+		class := classOf(c, i, nodes)
 		s := a.shelves[h.Node]
 		if s == nil {
 			s = &shelf{byClass: map[Class]*copies{}}

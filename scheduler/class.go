@@ -21,9 +21,26 @@ type Class struct {
 	Single     bool   // the chain names other chains, or nodes to be near to: its copies are alike to none
 }
 
-// ClassOf returns the class of the copy of c on the holder's node. It depends
+// ClassOf returns the class of the copy of c on one of its holders. It depends
 // on the chain and on the zones of the nodes that hold it.
 func ClassOf(v *placement.View, c *placement.Chain, h *placement.Holder) Class {
+	return classOf(c, c.HolderIndex(h.Node), nodesOf(v.Nodes, c, nil))
+}
+
+// nodesUsual is how many holders nearly every chain has at most.
+const nodesUsual = placement.DesiredMax + 1
+
+// nodesOf appends the nodes of the holders of c, nil for one that is no member.
+func nodesOf(nodes placement.Table[placement.NodeID, *placement.Node], c *placement.Chain, list []*placement.Node) []*placement.Node {
+	for i := range c.Holders {
+		n, _ := nodes.Get(c.Holders[i].Node)
+		list = append(list, n)
+	}
+	return list
+}
+
+// classOf returns the class of the i-th copy of c, held on the nodes given.
+func classOf(c *placement.Chain, i int, nodes []*placement.Node) Class {
 	s := c.Spec
 	class := Class{
 		Floor: -1, Gap: -1, Lazy: s.Policy == placement.PolicyLazy, Desired: s.Desired, Spread: s.Spread, MaxPerZone: s.MaxPerZone,
@@ -37,21 +54,17 @@ func ClassOf(v *placement.View, c *placement.Chain, h *placement.Holder) Class {
 		class.Gap = *s.Gap
 	}
 	if s.Spread != placement.SpreadNone || s.MaxPerZone > 0 {
-		class.Zones = otherZones(v, c, h)
+		class.Zones = otherZones(c, i, nodes)
 	}
 	return class
 }
 
-// otherZones lists the zones of the holders that stay when the copy on h goes.
-func otherZones(v *placement.View, c *placement.Chain, h *placement.Holder) string {
-	var zones [placement.DesiredMax]string // enough for nearly all, without an allocation
+// otherZones lists the zones of the holders that stay when the i-th copy goes.
+func otherZones(c *placement.Chain, i int, nodes []*placement.Node) string {
+	var zones [nodesUsual]string
 	list := zones[:0]
-	for i := range c.Holders {
-		o := &c.Holders[i]
-		if o.Node == h.Node || o.Lost || o.Phase == placement.Dropping {
-			continue
-		}
-		if n := v.Node(o.Node); n != nil && n.Zone != "" {
+	for k, n := range nodes {
+		if o := &c.Holders[k]; k != i && n != nil && n.Zone != "" && !o.Lost && o.Phase != placement.Dropping {
 			list = append(list, n.Zone)
 		}
 	}

@@ -29,11 +29,11 @@ func (m *merge) fill(p *pass) {
 	m.filled, m.heads, m.length = p.r.Version(), m.heads[:0], 0
 	for _, node := range p.agenda.roster.ids {
 		s := p.agenda.shelves[node]
-		if s == nil || !p.view.Budget(placement.CauseBalance, node, "").OK() {
+		if s == nil {
 			continue
 		}
 		for _, g := range s.copies {
-			if !p.screener.Hot(&g.class, node) {
+			if !p.screener.Hot(&g.class, node) || !p.view.Budget(placement.CauseBalance, node, "").OK() {
 				continue
 			}
 			m.length += g.chains.Len()

@@ -45,17 +45,19 @@ func (s *onNodes) change(node placement.NodeID) *onNode {
 	return n
 }
 
-// add books u on a node and forgets a node that holds nothing.
-func (s *onNodes) add(node placement.NodeID, u placement.Usage) {
-	n := s.change(node)
+// add books u on a node.
+func (s *onNodes) add(node placement.NodeID, u placement.Usage) { s.book(node, s.change(node), u) }
+
+// book adds u to what is known of a node, and forgets a node that holds nothing.
+func (s *onNodes) book(node placement.NodeID, n *onNode, u placement.Usage) {
 	n.usage = n.usage.Add(u)
 	if n.usage == (placement.Usage{}) && n.chains.Len() == 0 {
 		s.nodes.Delete(node)
 	}
 }
 
-// list says whether chain has a holder on node. Its usage is added after.
-func (s *onNodes) list(node placement.NodeID, chain placement.ChainID, holds bool) {
+// list says whether chain has a holder on node, and books what that changes.
+func (s *onNodes) list(node placement.NodeID, chain placement.ChainID, holds bool, u placement.Usage) {
 	n := s.change(node)
 	if !n.own {
 		n.own, n.chains = true, n.chains.Copy()
@@ -65,6 +67,7 @@ func (s *onNodes) list(node placement.NodeID, chain placement.ChainID, holds boo
 	} else {
 		n.chains.Delete(chain)
 	}
+	s.book(node, n, u)
 }
 
 // account moves the sums and lists from what a chain was to what it is now;
@@ -83,12 +86,10 @@ func (s *state) account(was, is *placement.Chain) {
 	for len(old) > 0 || len(now) > 0 { // both are in node order
 		switch {
 		case len(now) == 0 || len(old) > 0 && old[0].Node < now[0].Node:
-			s.on.list(old[0].Node, was.ID, false)
-			s.on.add(old[0].Node, holderUsage(was, &old[0]).Neg())
+			s.on.list(old[0].Node, was.ID, false, holderUsage(was, &old[0]).Neg())
 			old = old[1:]
 		case len(old) == 0 || now[0].Node < old[0].Node:
-			s.on.list(now[0].Node, is.ID, true)
-			s.on.add(now[0].Node, holderUsage(is, &now[0]))
+			s.on.list(now[0].Node, is.ID, true, holderUsage(is, &now[0]))
 			now = now[1:]
 		default:
 			if more := holderUsage(is, &now[0]).Add(holderUsage(was, &old[0]).Neg()); more != (placement.Usage{}) {

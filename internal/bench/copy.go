@@ -246,7 +246,7 @@ func (p *pull) pull(ctx context.Context) (time.Duration, error) {
 }
 
 // streamFile sends a file over one loopback connection into SHA-256.
-func streamFile(ctx context.Context, path, want string) (err error) {
+func streamFile(ctx context.Context, path, want string) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -263,7 +263,7 @@ func streamFile(ctx context.Context, path, want string) (err error) {
 	sum := sha256.New()
 	_, err = io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{in}, make([]byte, copyBuffer))
 	in.Close()
-	if err = errors.Join(err, <-sent); err != nil {
+	if err := errors.Join(err, <-sent); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != want {

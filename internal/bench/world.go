@@ -69,7 +69,10 @@ func newWorld(ctx context.Context, cfg Config) (*world, error) {
 		}
 	}
 	w.now = w.now.Add(time.Hour) // nothing cools any more
-	return w, w.apply()
+	if err := w.apply(); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // apply applies one entry whose operations must all be accepted.

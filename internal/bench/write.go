@@ -55,7 +55,7 @@ func Write(ctx context.Context, cfg Config) (_ *Report, err error) {
 	if _, err := calls.Freeze(ctx, 0, "only writes are measured"); err != nil {
 		return nil, err
 	}
-	direct, spread := newWriters(cfg.Clients, "d", leader), newWriters(cfg.Clients, "s", a.all...)
+	direct, spread := newWriters(ctx, cfg.Clients, "d", leader), newWriters(ctx, cfg.Clients, "s", a.all...)
 	defer direct.close()
 	defer spread.close()
 	cfg.progress("%d clients write", cfg.Clients)
@@ -98,13 +98,13 @@ func writeReport(cfg Config, direct, spread *writers, d *disk) *Report {
 
 // newWriters returns so many clients, each of which changes chains of its own in turn,
 // through one of the agents.
-func newWriters(count int, prefix string, through ...*agent.Agent) *writers {
+func newWriters(ctx context.Context, count int, prefix string, through ...*agent.Agent) *writers {
 	clients := make([]*writer, count)
 	for i := range clients {
 		clients[i] = &writer{addr: through[i%len(through)].HTTPAddr(), prefix: fmt.Sprintf("%s-%d", prefix, i)}
 	}
 	return &writers{
-		crowd:   crowd{size: count, do: func(caller int) (int, error) { return 1, clients[caller].write() }},
+		crowd:   crowd{size: count, do: func(caller int) (int, error) { return 1, clients[caller].write(ctx) }},
 		clients: clients,
 	}
 }
@@ -136,9 +136,9 @@ type writer struct {
 const writerPatience = 30 * time.Second
 
 // write makes one write and waits for its answer.
-func (w *writer) write() error {
+func (w *writer) write(ctx context.Context) error {
 	if w.conn == nil {
-		conn, err := net.Dial("tcp", w.addr)
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", w.addr)
 		if err != nil {
 			return err
 		}

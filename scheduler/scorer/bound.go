@@ -128,6 +128,10 @@ func (b *bound) listen(facts placement.Facts) {
 // measure puts capacities and weights in relation, now that all are known.
 func (b *bound) measure(meanBytes float64) {
 	zoned := make([]bool, len(b.zones))
+	healthiest := silent()
+	for _, i := range b.open {
+		healthiest = healthiest.least(b.nodes[i].vitals)
+	}
 	for i := range b.nodes {
 		n := &b.nodes[i]
 		n.capacity = 1
@@ -140,7 +144,7 @@ func (b *bound) measure(meanBytes float64) {
 		} else if n.node.Weight == 0 {
 			n.weight = 0
 		}
-		n.health, n.healthy = n.vitals.health()
+		n.health, n.healthy = n.vitals.less(healthiest).health()
 		n.ceiling = n.weight
 		if n.healthy {
 			n.ceiling *= n.health

@@ -279,7 +279,7 @@ func TestScreenIsShutWhereNothingCanMove(t *testing.T) {
 		"down-weighted":    "node a\nnode b\nnode c weight=0.4\nchain c1 desired=1 : a\nchain c2 desired=1 : b",
 		"nowhere to go":    "node a label=x=y\nnode b\nchain c1 desired=1 require=x : a\nchain c2 desired=1 require=x : a",
 		"draining":         "node a eligibility=draining\nnode b\nchain c1 desired=1 : a",
-		"busy everywhere":  "node a\nnode b\nchain c1 desired=1 : a\nfacts a=9 b=9",
+		"busy everywhere":  "node a\nnode b\nchain c1 desired=1 : a\nchain c2 desired=1 : b\nfacts a=9 b=9",
 		"floor of its own": "node a\nnode b\nchain c1 desired=1 floor=0 : a\nchain c2 desired=1 floor=0 : a",
 	} {
 		t.Run(name, func(t *testing.T) {

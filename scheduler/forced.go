@@ -50,7 +50,8 @@ type opening struct {
 // openMove opens a move if the rules of all moves allow it. Balance, which
 // compares scores first, does not come here.
 func (p *pass) openMove(c *placement.Chain, o opening) {
-	if !p.mayMove(c, o.victim.Node) {
+	verdict := p.view.Budget(o.cause, o.victim.Node, "")
+	if !p.mayMove(c, o.victim.Node) || !p.gate(GateBudget, verdict.OK(), func() words { return budgetWords(verdict) }) {
 		return
 	}
 	w := want{cause: o.cause, from: o.victim.Node}

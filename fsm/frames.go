@@ -32,6 +32,7 @@ type restRecord struct {
 	Moves      []moveRecord      `cbor:"2,keyasint,omitempty"`
 	Backoffs   []backoffRecord   `cbor:"3,keyasint,omitempty"`
 	Quarantine *quarantineRecord `cbor:"4,keyasint,omitempty"`
+	Departed   []departureRecord `cbor:"5,keyasint,omitempty"`
 }
 
 // Marks of a chain and of a holder in a frame. A holder's phase is added to
@@ -77,12 +78,13 @@ func (f *frame) add(c *placement.Chain) {
 	if c.Content != nil {
 		marks |= markContent
 	}
-	if len(c.Moves)+len(c.Backoffs) > 0 || c.Quarantine != nil {
+	if len(c.Moves)+len(c.Backoffs)+len(c.Departed) > 0 || c.Quarantine != nil {
 		f.Rest = append(f.Rest, restRecord{
 			len(f.IDs),
 			convert(c.Moves, func(m placement.Move) moveRecord { return moveRecord(m) }),
 			convert(c.Backoffs, func(b placement.Backoff) backoffRecord { return backoffRecord(b) }),
 			(*quarantineRecord)(c.Quarantine),
+			convert(c.Departed, func(d placement.Departure) departureRecord { return departureRecord(d) }),
 		})
 	}
 	f.IDs = append(f.IDs, c.ID)
@@ -201,6 +203,7 @@ func (f *frameReader) rest(c *placement.Chain) {
 	c.Moves = convert(r.Moves, func(m moveRecord) placement.Move { return placement.Move(m) })
 	c.Backoffs = convert(r.Backoffs, func(b backoffRecord) placement.Backoff { return placement.Backoff(b) })
 	c.Quarantine = (*placement.Quarantine)(r.Quarantine)
+	c.Departed = convert(r.Departed, func(d departureRecord) placement.Departure { return placement.Departure(d) })
 }
 
 // number returns the next number; the first that is not there makes all that

@@ -52,6 +52,9 @@ func TestFramesKeepEverything(t *testing.T) {
 			c.Backoffs = []placement.Backoff{{Node: "n", Failures: i, Until: placement.Time(i)}}
 			c.Quarantine = &placement.Quarantine{Since: 1, Until: placement.Time(i), Failures: i, Error: "broken"}
 		}
+		if i%17 == 0 {
+			c.Departed = []placement.Departure{{Node: "m", At: placement.Time(i)}, {Node: "n", At: 1}}
+		}
 		r.m.s.putChain(c)
 	}
 	r.batch(Batch{})

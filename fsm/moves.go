@@ -63,7 +63,7 @@ func (t *tx) mayDrop(c *placement.Chain, node placement.NodeID, mode placement.S
 func (t *tx) complete(c *placement.Chain, m *placement.Move) {
 	t.record(c, end(placement.KindComplete, c, m, placement.ReasonTargetReady, ""), placement.Accepted)
 	m.Phase, m.Deadline = placement.MoveDropping, placement.Never
-	t.stamp(c, m.Cause)
+	t.stamp(c, m.Cause, m.From)
 	t.beginDrop(c, m.From)
 }
 
@@ -78,12 +78,20 @@ func (t *tx) beginDrop(c *placement.Chain, node placement.NodeID) {
 	h.Phase, h.Since, h.Lost = placement.Dropping, t.now, false
 }
 
-// stamp writes the cooldown stamps of a move with a victim (rule S9).
-func (t *tx) stamp(c *placement.Chain, cause placement.Cause) {
+// stamp writes the cooldown stamps of a move with a victim (rule S9). Balance
+// remembers where it moves the chain from; when something else moves it, it has
+// found a new place, and that is forgotten.
+func (t *tx) stamp(c *placement.Chain, cause placement.Cause, from placement.NodeID) {
 	c.LastRebalance = t.now
 	if cause == placement.CauseConstraint {
 		c.LastConstraint = t.now
 	}
+	if cause != placement.CauseBalance {
+		c.Departed = nil
+		return
+	}
+	v := t.live()
+	v.Depart(c, c.Holder(from).Node)
 }
 
 // callOff ends a move that has not moved (rule S8). A target that is not

@@ -20,7 +20,7 @@ func (t *tx) setEligibility(b *SetEligibility) Result {
 		return refuse(placement.Invalid, "deadline: %v is not within 0s..%v", b.Deadline, placement.DurationMax)
 	}
 	n := *old
-	n.Eligibility, n.DrainDeadline = b.Eligibility, placement.Never
+	n.Eligibility, n.DrainDeadline, n.Wished = b.Eligibility, placement.Never, t.now
 	if b.Eligibility == placement.Draining && b.Deadline > 0 {
 		n.DrainDeadline = t.now.Add(b.Deadline)
 	}
@@ -60,7 +60,7 @@ func (t *tx) setWeight(b *SetWeight) Result {
 	}
 	if old.Weight != b.Weight {
 		n := *old
-		n.Weight = b.Weight
+		n.Weight, n.Wished = b.Weight, t.now
 		t.putNode(&n)
 	}
 	return Result{}

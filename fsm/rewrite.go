@@ -46,8 +46,8 @@ func Rewrite(saved io.Reader, present *View, lineage string, out io.Writer) erro
 }
 
 // rewriteChains makes every chain what a restore may believe of it: its
-// cooldown begins now, its ready copies wait for confirmation, and what was
-// on its way is forgotten.
+// cooldown begins now, its ready copies wait for confirmation, and what was on
+// its way, and where balance had moved it from, is forgotten.
 func (s *state) rewriteChains() {
 	var all []*placement.Chain
 	s.chains.Scan(func(_ placement.ChainID, c *placement.Chain) bool {
@@ -56,7 +56,7 @@ func (s *state) rewriteChains() {
 	})
 	for _, old := range all {
 		c := old.Clone()
-		c.Moves, c.LastRebalance, c.LastDecision = nil, s.now, 0
+		c.Moves, c.LastRebalance, c.LastDecision, c.Departed = nil, s.now, 0, nil
 		var kept []placement.Holder
 		for _, h := range c.Holders {
 			if h.Phase == placement.Pulling || s.node(h.Node) == nil {

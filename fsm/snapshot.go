@@ -291,6 +291,11 @@ func (s *loading) takeChains(body []byte) error {
 	for i, name := range f.Nodes {
 		f.Nodes[i] = s.name(name)
 	}
+	for _, r := range f.Rest {
+		for i := range r.Departed {
+			r.Departed[i].Node = s.name(r.Departed[i].Node)
+		}
+	}
 	for _, r := range f.Specs {
 		spec := r.spec()
 		f.specs = append(f.specs, s.specs.share(&spec))

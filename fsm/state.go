@@ -185,7 +185,9 @@ func holderUsage(c *placement.Chain, h *placement.Holder) placement.Usage {
 }
 
 // timersOf returns until when something about a chain waits on cluster time:
-// cooldowns, deadlines, backoffs, quarantine.
+// cooldowns, deadlines, backoffs, quarantine. The brake on returns is none of
+// them: that a new leader may know of less time makes it longer, which harms
+// nobody, and is not worth ten cooldowns of ticks.
 func timersOf(c *placement.Chain, cfg *placement.Config) placement.Time {
 	until := max(c.LastRebalance.Add(cfg.CooldownFor(c.Spec)), c.LastConstraint.Add(cfg.ConstraintCooldown))
 	for i := range c.Moves {

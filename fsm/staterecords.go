@@ -51,6 +51,11 @@ type backoffRecord struct {
 	Until    placement.Time   `cbor:"3,keyasint"`
 }
 
+type departureRecord struct {
+	Node placement.NodeID `cbor:"1,keyasint"`
+	At   placement.Time   `cbor:"2,keyasint"`
+}
+
 type quarantineRecord struct {
 	Since    placement.Time `cbor:"1,keyasint"`
 	Until    placement.Time `cbor:"2,keyasint"`
@@ -73,6 +78,7 @@ type chainRecord struct {
 	Failures       int32                `cbor:"12,keyasint,omitempty"`
 	Backoffs       []backoffRecord      `cbor:"13,keyasint,omitempty"`
 	Quarantine     *quarantineRecord    `cbor:"14,keyasint,omitempty"`
+	Departed       []departureRecord    `cbor:"15,keyasint,omitempty"`
 }
 
 func chainToRecord(c *placement.Chain) chainRecord {
@@ -83,6 +89,7 @@ func chainToRecord(c *placement.Chain) chainRecord {
 		c.LastRebalance, c.LastConstraint, c.LastDecision, c.EverReady, (*contentRecord)(c.Content), c.Failures,
 		convert(c.Backoffs, func(b placement.Backoff) backoffRecord { return backoffRecord(b) }),
 		(*quarantineRecord)(c.Quarantine),
+		convert(c.Departed, func(d placement.Departure) departureRecord { return departureRecord(d) }),
 	}
 }
 
@@ -96,6 +103,7 @@ func (r *chainRecord) chain() *placement.Chain {
 		EverReady: r.EverReady, Content: (*placement.Content)(r.Content), Failures: r.Failures,
 		Backoffs:   convert(r.Backoffs, func(b backoffRecord) placement.Backoff { return placement.Backoff(b) }),
 		Quarantine: (*placement.Quarantine)(r.Quarantine),
+		Departed:   convert(r.Departed, func(d departureRecord) placement.Departure { return placement.Departure(d) }),
 	}
 }
 
@@ -122,6 +130,7 @@ type nodeRecord struct {
 	FeatureLevel  int                   `cbor:"20,keyasint"`
 	Numbers       []numberRecord        `cbor:"21,keyasint,omitempty"`
 	Texts         []labelRecord         `cbor:"22,keyasint,omitempty"`
+	Wished        placement.Time        `cbor:"23,keyasint,omitempty"`
 }
 
 func nodeToRecord(n *placement.Node) nodeRecord {
@@ -129,7 +138,7 @@ func nodeToRecord(n *placement.Node) nodeRecord {
 	return nodeRecord{
 		n.ID, n.Instance, n.Incarnation, n.Process, n.Inventoried, n.Revision, n.Role, n.State, n.Since, n.Unreachable,
 		n.Eligibility, n.DrainDeadline, n.Zone, labelsToRecords(n.Labels), addressesRecord(n.Addresses),
-		n.CapacityBytes, n.Weight, n.NoSpace, n.Version, n.FeatureLevel, numbers, texts,
+		n.CapacityBytes, n.Weight, n.NoSpace, n.Version, n.FeatureLevel, numbers, texts, n.Wished,
 	}
 }
 
@@ -140,7 +149,7 @@ func (r *nodeRecord) node() *placement.Node {
 		Eligibility: r.Eligibility, DrainDeadline: r.DrainDeadline, Zone: r.Zone, Labels: labelsFromRecords(r.Labels),
 		Addresses: placement.Addresses(r.Addresses), CapacityBytes: r.CapacityBytes, Weight: r.Weight,
 		NoSpace: r.NoSpace, Version: r.Version, FeatureLevel: r.FeatureLevel,
-		Capabilities: capabilitiesFromRecords(r.Numbers, r.Texts),
+		Capabilities: capabilitiesFromRecords(r.Numbers, r.Texts), Wished: r.Wished,
 	}
 }
 

@@ -272,14 +272,15 @@ type Chain struct {
 	ID             ChainID
 	Generation     Generation
 	Revision       Revision
-	Spec           *Spec    // shared by chains with equal specs; never written
-	Holders        []Holder // sorted by node
-	Moves          []Move   // sorted by id
-	LastRebalance  Time     // the cooldown stamp (rule S9)
-	LastConstraint Time     // the same for cause constraint
-	LastDecision   Revision // its decision record, 0 = none
-	EverReady      bool     // it has had a ready holder: no copy is made from nothing again (rule S1)
-	Failures       int32    // targets that failed in a row
+	Spec           *Spec       // shared by chains with equal specs; never written
+	Holders        []Holder    // sorted by node
+	Moves          []Move      // sorted by id
+	LastRebalance  Time        // the cooldown stamp (rule S9)
+	LastConstraint Time        // the same for cause constraint
+	Departed       []Departure // where balance has lately moved it from, oldest first
+	LastDecision   Revision    // its decision record, 0 = none
+	EverReady      bool        // it has had a ready holder: no copy is made from nothing again (rule S1)
+	Failures       int32       // targets that failed in a row
 	Content        *Content
 	Backoffs       []Backoff
 	Quarantine     *Quarantine
@@ -344,7 +345,8 @@ func (c *Chain) BackedOff(node NodeID, now Time) bool {
 func (c *Chain) Quarantined(now Time) bool { return c.Quarantine != nil && now < c.Quarantine.Until }
 
 // Clone returns a copy whose slices may be changed without touching c. What
-// they point to (content, quarantine, labels) is replaced, never written.
+// they point to (content, quarantine, labels) is replaced, never written, and so
+// is Departed.
 func (c *Chain) Clone() *Chain {
 	d := *c
 	d.Holders = slices.Clone(c.Holders)

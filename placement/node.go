@@ -58,6 +58,7 @@ type Node struct {
 	Unreachable   Time // since when it has not been alive; never reset by a change of leader (rule S13)
 	Eligibility   Eligibility
 	DrainDeadline Time
+	Wished        Time // when an operator last changed its eligibility or weight
 	Zone          string
 	Labels        Labels
 	Addresses     Addresses

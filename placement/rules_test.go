@@ -273,6 +273,43 @@ func TestCoolingUntil(t *testing.T) {
 	}
 }
 
+// TestReturnsUntil: a node that balance took a copy off is barred for ten of the
+// chain's cooldowns, one that it did not, or that an operator has changed since,
+// is not; what is over is forgotten at the next departure. A chain leaves a, and
+// later b.
+func TestReturnsUntil(t *testing.T) {
+	v, x := scene(t, Spec{Cooldown: ptr(time.Second)}, "a:ready b:ready c:ready")
+	v.Now = Time(time.Minute)
+	v.Depart(x, "a")
+	if a, b := v.ReturnsUntil(x, "a"), v.ReturnsUntil(x, "b"); a != Time(70*time.Second) || b != Never {
+		t.Errorf("a until %d, b until %d", a, b)
+	}
+	for _, c := range []struct {
+		now, wished Time
+		ok          bool
+	}{
+		{Time(70*time.Second) - 1, Never, false},
+		{Time(70*time.Second) - 1, Time(time.Minute), false},
+		{Time(time.Minute) + 1, Time(time.Minute) + 1, true},
+		{Time(70 * time.Second), Never, true},
+	} {
+		v.Now, v.Node("a").Wished = c.now, c.wished
+		if got := v.MayReturn(x, "a"); got.OK() != c.ok || !c.ok && got.Code != Cooling {
+			t.Errorf("at %d, changed at %d: %+v", c.now, c.wished, got)
+		}
+	}
+	v.Now = Time(70*time.Second) - 1
+	v.Depart(x, "b")
+	if got := x.Departed; len(got) != 2 || got[0].Node != "a" || got[1] != (Departure{"b", v.Now}) {
+		t.Errorf("after a and b: %v", got)
+	}
+	v.Now++
+	v.Depart(x, "b")
+	if got := x.Departed; len(got) != 1 || got[0] != (Departure{"b", v.Now}) {
+		t.Errorf("when a is over, and b left once more: %v", got)
+	}
+}
+
 // TestChain: what a chain says of itself, and that a clone may be changed.
 func TestChain(t *testing.T) {
 	v, x := scene(t, Spec{SizeBytes: 7}, "a:ready b:pulling")

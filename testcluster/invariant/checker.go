@@ -14,6 +14,8 @@ type Checker struct {
 	index  uint64
 	epochs placement.Epoch // the highest epoch that has been given out
 	stamps map[placement.ChainID]placement.Time
+	exits  map[placement.ChainID]map[placement.NodeID]placement.Time // when balance last took a copy off
+	wished map[placement.NodeID]placement.Time                       // when an operator last changed the node
 	opened map[placement.MoveID]placement.Decision
 	first  map[string]fsm.Result
 	leader map[uint64]string // term → who proposed in it
@@ -26,6 +28,7 @@ type Checker struct {
 func New() *Checker {
 	return &Checker{
 		shadow: fsm.New(), stamps: map[placement.ChainID]placement.Time{},
+		exits: map[placement.ChainID]map[placement.NodeID]placement.Time{}, wished: map[placement.NodeID]placement.Time{},
 		opened: map[placement.MoveID]placement.Decision{}, first: map[string]fsm.Result{},
 		leader: map[uint64]string{}, Decisions: map[string]int{},
 	}
@@ -59,15 +62,15 @@ func (k *Checker) Entry(index, term uint64, data []byte) error {
 }
 
 // Restored tells the checker that the state was replaced by that of a snapshot
-// rewritten for a restore (rule S5): moves and remembered answers are gone, and
-// every cooldown begins anew.
+// rewritten for a restore (rule S5): moves, remembered answers and where balance
+// moved chains from are gone, and every cooldown begins anew.
 func (k *Checker) Restored(snapshot []byte) error {
 	if err := k.shadow.Restore(bytes.NewReader(snapshot)); err != nil {
 		return err
 	}
 	v := k.shadow.View()
 	k.opened, k.first = map[placement.MoveID]placement.Decision{}, map[string]fsm.Result{}
-	k.stamps = map[placement.ChainID]placement.Time{}
+	k.stamps, k.exits = map[placement.ChainID]placement.Time{}, map[placement.ChainID]map[placement.NodeID]placement.Time{}
 	v.Chains.Ascend("", func(id placement.ChainID, _ *placement.Chain) bool {
 		k.stamps[id] = v.Now
 		return true
@@ -110,6 +113,7 @@ func (s *step) check() error {
 	if err := s.answers(); err != nil {
 		return err
 	}
+	s.wishes()
 	var failed error
 	s.after.ChangedSince(s.before.Revision, func(c fsm.Change) bool {
 		switch {
@@ -117,12 +121,27 @@ func (s *step) check() error {
 			failed = s.decision(s.after.Decision(c.Revision))
 		case c.Kind == fsm.ChangeChain && c.Deleted:
 			delete(s.k.stamps, placement.ChainID(c.ID)) // one that is made anew has not been moved
+			delete(s.k.exits, placement.ChainID(c.ID))
 		case c.Kind == fsm.ChangeChain && !c.Deleted:
 			failed = s.chain(placement.ChainID(c.ID))
 		}
 		return failed == nil
 	})
 	return failed
+}
+
+// wishes notes the nodes that the operation is an operator's word on.
+func (s *step) wishes() {
+	var id placement.NodeID
+	switch b := s.op.Body.(type) {
+	case *fsm.SetWeight:
+		id = b.Node
+	case *fsm.SetEligibility:
+		id = b.Node
+	}
+	if b, a := s.before.Node(id), s.after.Node(id); a != nil && b != nil && a.Revision != b.Revision {
+		s.k.wished[id] = s.after.Now
+	}
 }
 
 // answers checks fenced and exactly-once.

@@ -2,6 +2,7 @@ package invariant
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -42,7 +43,7 @@ func (s *step) assigned(d placement.Decision) error {
 	return nil
 }
 
-// moveOpened checks cooled and one-rebalance.
+// moveOpened checks cooled, no-return and one-rebalance.
 func (s *step) moveOpened(d placement.Decision) error {
 	b := s.before.Chain(d.Chain)
 	if m := b.Rebalance(); m != nil {
@@ -52,7 +53,10 @@ func (s *step) moveOpened(d placement.Decision) error {
 	if last, ok := s.k.stamps[d.Chain]; ok && d.Cause == placement.CauseBalance && s.after.Now.Sub(last) < cooldown {
 		return fmt.Errorf("cooled: chain %s is moved by balance %v after its last rebalance, the cooldown is %v", d.Chain, s.after.Now.Sub(last), cooldown)
 	}
-	s.k.stamps[d.Chain] = s.after.Now
+	if at, ok := s.k.exits[d.Chain][d.To]; ok && d.Cause == placement.CauseBalance && s.after.Now < at.Add(10*cooldown) && s.k.wished[d.To] <= at {
+		return fmt.Errorf("no-return: balance moves chain %s back to node %s %v after it moved it from there, the cooldown is %v", d.Chain, d.To, s.after.Now.Sub(at), cooldown)
+	}
+	s.stamp(d)
 	for _, m := range s.after.Chain(d.Chain).Moves {
 		if m.From == d.From {
 			s.k.opened[m.ID] = d
@@ -61,13 +65,32 @@ func (s *step) moveOpened(d placement.Decision) error {
 	return nil
 }
 
+// stamp remembers a move with a victim: since when the chain cools, and where
+// balance may not bring it back to. That ends when something else moves it, or
+// when balance moves it once more after ten cooldowns.
+func (s *step) stamp(d placement.Decision) {
+	now := s.after.Now
+	s.k.stamps[d.Chain] = now
+	exits := s.k.exits[d.Chain]
+	if exits == nil || d.Cause != placement.CauseBalance {
+		exits = map[placement.NodeID]placement.Time{}
+		s.k.exits[d.Chain] = exits
+	}
+	if d.Cause != placement.CauseBalance {
+		return
+	}
+	cooldown := s.before.Config.CooldownFor(s.before.Chain(d.Chain).Spec)
+	maps.DeleteFunc(exits, func(_ placement.NodeID, at placement.Time) bool { return now >= at.Add(10*cooldown) })
+	exits[d.From] = now
+}
+
 // completed checks lands-where-said, and remembers the eviction.
 func (s *step) completed(d placement.Decision) error {
 	if d.From == "" {
 		return nil
 	}
 	if d.Mode == placement.PlaceFirst {
-		s.k.stamps[d.Chain] = s.after.Now // its victim becomes dropping now
+		s.stamp(d) // its victim becomes dropping now
 	}
 	said, ok := s.k.opened[d.Move]
 	if !ok {

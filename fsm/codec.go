@@ -172,24 +172,39 @@ func DecodeBatch(data []byte) (Batch, error) {
 	if level < 1 || level > Level {
 		return Batch{}, fmt.Errorf("%w: the entry is of feature level %d, this build knows up to %d; upgrade this node", ErrFatal, level, Level)
 	}
-	var rec batchRecord
-	if err := modes.dec.Unmarshal(data[1:], &rec); err != nil {
-		return Batch{}, fmt.Errorf("%w: the entry cannot be read: %w", ErrFatal, err)
+	b, ok := quickBatch(data[1:])
+	if !ok {
+		var err error
+		if b, err = decodeBatch(data[1:]); err != nil {
+			return Batch{}, fmt.Errorf("%w: %w", ErrFatal, err)
+		}
 	}
-	b := Batch{Level: level, Now: rec.Now, Term: rec.Term, ConfigAt: rec.ConfigAt}
+	b.Level = level
+	for _, op := range b.Ops {
+		if raise, ok := op.Body.(*RaiseLevel); ok && raise.Level > Level {
+			return Batch{}, fmt.Errorf("%w: the cluster rises to feature level %d, this build knows up to %d; upgrade this node", ErrFatal, raise.Level, Level)
+		}
+	}
+	return b, nil
+}
+
+// decodeBatch reads any batch, or says why it cannot be read.
+func decodeBatch(data []byte) (Batch, error) {
+	var rec batchRecord
+	if err := modes.dec.Unmarshal(data, &rec); err != nil {
+		return Batch{}, fmt.Errorf("the entry cannot be read: %w", err)
+	}
+	b := Batch{Now: rec.Now, Term: rec.Term, ConfigAt: rec.ConfigAt}
 	if rec.WallMs != 0 {
 		b.Wall = time.UnixMilli(rec.WallMs).UTC()
 	}
 	for i, r := range rec.Ops {
 		body := newBody(r.Kind)
 		if body == nil {
-			return Batch{}, fmt.Errorf("%w: operation %d of the entry is of kind %d, which this build does not know; upgrade this node", ErrFatal, i, r.Kind)
+			return Batch{}, fmt.Errorf("operation %d of the entry is of kind %d, which this build does not know; upgrade this node", i, r.Kind)
 		}
 		if err := modes.dec.Unmarshal(r.Body, body); err != nil {
-			return Batch{}, fmt.Errorf("%w: operation %d of the entry cannot be read: %w", ErrFatal, i, err)
-		}
-		if raise, ok := body.(*RaiseLevel); ok && raise.Level > Level {
-			return Batch{}, fmt.Errorf("%w: the cluster rises to feature level %d, this build knows up to %d; upgrade this node", ErrFatal, raise.Level, Level)
+			return Batch{}, fmt.Errorf("operation %d of the entry cannot be read: %w", i, err)
 		}
 		b.Ops = append(b.Ops, Op{r.Actor, r.Reason, Request{r.Key, r.Hash}, body})
 	}

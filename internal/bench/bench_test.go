@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/holdfast-cluster/holdfast/placement"
 )
 
 // leakPatience is how long a goroutine of memberlist may go on with the probe
@@ -119,33 +117,4 @@ func TestCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	has(t, r, "content_bytes", "copy_bytes_per_second", "copy_bytes_per_second_ratio", "stream_bytes_per_second", "repair_bytes_per_second")
-}
-
-// A built state is what it says, also on a number of nodes that the zones do
-// not divide: each chain has a live copy in each zone, and no node holds more
-// than its share of its zone.
-func TestWorld(t *testing.T) {
-	cfg := tiny(t)
-	cfg.Chains, cfg.Nodes = 1000, 10
-	w, err := newWorld(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := w.machine.View()
-	v.Chains.Ascend("", func(id placement.ChainID, c *placement.Chain) bool {
-		seen := map[string]bool{}
-		for _, h := range c.Holders {
-			seen[v.Node(h.Node).Zone] = true
-		}
-		if v.LiveCount(c) != copies || len(seen) != zones || len(c.Moves) != 0 {
-			t.Errorf("chain %s has %d live copies in %d zones, %d moves open", id, v.LiveCount(c), len(seen), len(c.Moves))
-		}
-		return !t.Failed()
-	})
-	for i, id := range w.nodes {
-		share := map[bool]int{true: 250, false: 334}[i%zones == 0] // four nodes of ten are in the first zone
-		if got := v.Usage(id).Ready; v.Chains.Len() != 1000 || got > share || got < share-1 {
-			t.Errorf("node %s holds %d copies of %d chains, want about %d", id, got, v.Chains.Len(), share)
-		}
-	}
 }

@@ -161,7 +161,7 @@ func (p *planning) oneChange(ctx context.Context, cfg Config, r *Report) error {
 
 // relabelled is the spec of the i-th chain with another label.
 func relabelled(i, to int) placement.Spec {
-	s := specOf(i, 1)
+	s := specOf(i)
 	s.Labels = placement.Labels{{Key: "tenant", Value: fmt.Sprintf("moved-%02d", to%tenants)}}
 	return s
 }

@@ -43,7 +43,7 @@ func State(ctx context.Context, cfg Config) (*Report, error) {
 	r := new(Report)
 	r.add(
 		Figure{Key: "chains", What: "chains", Value: float64(cfg.Chains)}, Figure{Key: "nodes", What: "nodes", Value: float64(cfg.Nodes)},
-		Figure{Key: "build_seconds", What: "building the state by operations", Value: built.Seconds(), Unit: Seconds},
+		Figure{Key: "build_seconds", What: "building the state", Value: built.Seconds(), Unit: Seconds},
 		Figure{Key: "heap_bytes", What: "live objects of the state", Value: heap, Unit: Bytes, Goal: AtMost, Limit: residentLimit},
 		Figure{Key: "heap_bytes_per_chain", What: "the same per chain", Value: heap / float64(cfg.Chains), Unit: Bytes},
 		Figure{Key: "rss_bytes", What: "resident: the whole process", Value: float64(resident()), Unit: Bytes, Goal: AtMost, Limit: residentLimit},

@@ -3,6 +3,10 @@ package bench
 import (
 	"context"
 	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"sync"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
@@ -15,7 +19,6 @@ const (
 	zones      = copies
 	tenants    = 100 // different specs
 	copyBytes  = 1 << 20
-	itemsMax   = 2048 // of one operation while a state is built
 	lineage    = "bench"
 	headroom   = 4 // capacity of a node, in multiples of what it holds
 	healthyRun = 0.2
@@ -38,48 +41,167 @@ func nodeName(i int) placement.NodeID {
 }
 
 // newWorld returns a state of so many chains with three ready and confirmed
-// copies each, spread evenly over the nodes of three zones. The log's own
-// operations make it: nodes announce themselves, chains are put in batches,
-// the nodes' inventories bring their copies in, and reports make them ready.
+// copies each, spread evenly over the nodes of three zones. It is what the
+// log's operations would have made, one node and one chain after the other, but
+// it is written down as a snapshot and restored: that takes seconds, not minutes.
 func newWorld(ctx context.Context, cfg Config) (*world, error) {
-	w := &world{machine: fsm.New(), now: placement.Time(time.Second), chains: cfg.Chains}
 	cfg.progress("building a state of %d chains on %d nodes", cfg.Chains, cfg.Nodes)
-	if err := w.apply(&fsm.Genesis{ClusterID: "bench", Name: "bench", Lineage: lineage}); err != nil {
-		return nil, err
-	}
+	w := &world{machine: fsm.New(), now: founded.Add(time.Hour), chains: cfg.Chains} // nothing cools any more
 	for i := range cfg.Nodes {
-		if err := w.announce(i, cfg.Nodes); err != nil {
-			return nil, err
+		w.nodes = append(w.nodes, nodeName(i))
+	}
+	view := w.outline()
+	reader, writer := io.Pipe()
+	defer context.AfterFunc(ctx, func() { reader.Close() })()
+	var written sync.WaitGroup
+	written.Go(func() {
+		_, err := view.WriteTo(writer)
+		writer.CloseWithError(err)
+	})
+	err := w.machine.Restore(reader)
+	reader.Close() // in case that it has failed: nothing is read any more
+	written.Wait()
+	return w, err
+}
+
+// founded is when everything in a built state happened.
+const founded = placement.Time(time.Second)
+
+// What the operations that make a built state draw from the one counter: each
+// chain is put, and each of its copies adopted and then reported ready.
+const (
+	perGenesis = 1 // the configuration's generation
+	perNode    = 2 // incarnation, revision
+	perChain   = 2 // generation, revision
+	perCopy    = 5 // epoch, move, revision; decision, revision
+)
+
+// outline is the view whose snapshot is restored. Its chains are made when
+// they are asked for.
+func (w *world) outline() *fsm.View {
+	v := *fsm.New().View()
+	v.ClusterID, v.ClusterName, v.Lineage = "bench", "bench", lineage
+	v.ConfigGeneration, v.Index, v.Term, v.Now = perGenesis, 1, 1, w.now
+	v.Revision = placement.Revision(perGenesis + perNode*len(w.nodes) + (perChain+perCopy*copies)*w.chains)
+	nodes := make(map[placement.NodeID]*placement.Node, len(w.nodes))
+	for i, id := range w.nodes {
+		v.Revision++ // its inventory is complete
+		nodes[id] = w.node(i, v.Revision)
+	}
+	v.Nodes = placement.TableOf(nodes)
+	v.Chains = w.generated()
+	return &v
+}
+
+func (w *world) node(i int, revision placement.Revision) *placement.Node {
+	a := w.announcement(i)
+	return &placement.Node{
+		ID: a.Node, Instance: a.Instance, Process: a.Process, Role: a.Role, FeatureLevel: a.FeatureLevel,
+		Incarnation: placement.Incarnation(perGenesis + perNode*i + 1), Inventoried: true, Revision: revision,
+		State: placement.NodeAlive, Since: founded, Unreachable: placement.Never,
+		Eligibility: placement.Eligible, Weight: placement.ScoreOne,
+		Zone: a.Zone, Addresses: addresses(a.Node), CapacityBytes: a.CapacityBytes,
+	}
+}
+
+// announcement is what the i-th node says of itself.
+func (w *world) announcement(i int) *fsm.Announce {
+	id := w.nodes[i]
+	a := &fsm.Announce{
+		Node: id, Instance: "disk-" + string(id), Process: "run-1", Role: placement.RoleServer, FeatureLevel: fsm.Level,
+		Zone:          fmt.Sprintf("zone-%d", i%zones),
+		CapacityBytes: int64(headroom*copies*(w.chains/len(w.nodes)+1)) * copyBytes,
+	}
+	a.SetAddresses(addresses(id))
+	return a
+}
+
+func addresses(id placement.NodeID) placement.Addresses {
+	return placement.Addresses{Node: string(id) + ":7400", HTTP: string(id) + ":7401"}
+}
+
+// generated is the chains of a built state, made when they are asked for.
+type generated struct {
+	*world
+	specs []*placement.Spec // which chains share
+}
+
+func (w *world) generated() generated {
+	g := generated{world: w}
+	for i := range min(tenants, w.chains) {
+		s := specOf(i)
+		g.specs = append(g.specs, &s)
+	}
+	return g
+}
+
+// Len implements placement.Table.
+func (g generated) Len() int { return g.chains }
+
+// Get implements placement.Table.
+func (g generated) Get(id placement.ChainID) (*placement.Chain, bool) {
+	if i := g.from(id); i < g.chains && chainName(i) == id {
+		return g.chain(i), true
+	}
+	return nil, false
+}
+
+// Ascend implements placement.Table.
+func (g generated) Ascend(pivot placement.ChainID, visit func(placement.ChainID, *placement.Chain) bool) {
+	for i := g.from(pivot); i < g.chains; i++ {
+		if c := g.chain(i); !visit(c.ID, c) {
+			return
 		}
 	}
-	for from := 0; from < cfg.Chains; from += itemsMax {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := w.put(from, min(from+itemsMax, cfg.Chains)); err != nil {
-			return nil, err
-		}
+}
+
+// from returns the number of the first chain that is not before id.
+func (g generated) from(id placement.ChainID) int {
+	return sort.Search(g.chains, func(i int) bool { return chainName(i) >= id })
+}
+
+func (g generated) chain(i int) *placement.Chain {
+	drawn := perGenesis + perNode*len(g.nodes) + (perChain+perCopy*copies)*i
+	c := &placement.Chain{ID: chainName(i), Generation: placement.Generation(drawn + 1), Spec: g.specs[i%len(g.specs)], EverReady: true}
+	drawn += perChain
+	for _, n := range g.holders(i) {
+		c.Holders = append(c.Holders, placement.Holder{
+			Node: g.nodes[n], Epoch: placement.Epoch(drawn + 1), Phase: placement.Ready, Since: founded, SizeBytes: copyBytes,
+		})
+		drawn += perCopy
+		c.LastDecision, c.Revision = placement.Revision(drawn-1), placement.Revision(drawn)
 	}
-	for i := range w.nodes {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := w.hold(i); err != nil {
-			return nil, err
-		}
+	return c
+}
+
+// holders returns which nodes hold the i-th chain, in order: one of each zone,
+// each node of a zone in its turn. In the next round the zones are shifted
+// against each other, so that the chains of one node do not all share the
+// same two others.
+func (w *world) holders(i int) []int {
+	list := make([]int, zones)
+	for z := range zones {
+		size := (len(w.nodes) - z + zones - 1) / zones // nodes of the zone
+		list[z] = z + zones*((i+z*(i/size))%size)
 	}
-	w.now = w.now.Add(time.Hour) // nothing cools any more
-	if err := w.apply(); err != nil {
-		return nil, err
-	}
-	return w, nil
+	slices.Sort(list)
+	return list
+}
+
+// specOf is the spec of the i-th chain.
+func specOf(i int) placement.Spec {
+	s, _ := placement.Spec{ // it has no fault
+		Desired: copies, SizeBytes: copyBytes, Weight: int64(placement.ScoreOne),
+		Labels: placement.Labels{{Key: "tenant", Value: fmt.Sprintf("t%02d", i%tenants)}},
+	}.Normalize()
+	return s
 }
 
 // apply applies one entry whose operations must all be accepted.
 func (w *world) apply(bodies ...fsm.Body) error {
 	b := fsm.Batch{Now: w.now}
 	for _, body := range bodies {
-		b.Ops = append(b.Ops, fsm.Op{Actor: "bench", Reason: "bench", Body: body})
+		b.Ops = append(b.Ops, op(body))
 	}
 	data, err := fsm.EncodeBatch(b)
 	if err != nil {
@@ -97,90 +219,6 @@ func (w *world) enter(data []byte) error {
 	for _, r := range results {
 		if !r.OK() {
 			return fmt.Errorf("an operation was refused: %s: %s", r.Code, r.Detail)
-		}
-		for i, code := range r.Items {
-			if code != placement.Accepted {
-				return fmt.Errorf("item %d was refused: %s", i, code)
-			}
-		}
-	}
-	return nil
-}
-
-func (w *world) announce(i, nodes int) error {
-	id := nodeName(i)
-	a := &fsm.Announce{
-		Node: id, Instance: "disk-" + string(id), Process: "run-1", Role: placement.RoleServer, FeatureLevel: fsm.Level,
-		Zone:          fmt.Sprintf("zone-%d", i%zones),
-		CapacityBytes: int64(headroom*copies*(w.chains/nodes+1)) * copyBytes,
-	}
-	a.SetAddresses(placement.Addresses{Node: string(id) + ":7400", HTTP: string(id) + ":7401"})
-	w.nodes = append(w.nodes, id)
-	return w.apply(a)
-}
-
-// put creates the chains from first until before end.
-func (w *world) put(first, end int) error {
-	items := new(fsm.PutChains)
-	for i := first; i < end; i++ {
-		items.Items = append(items.Items, *fsm.NewPutChain(chainName(i), specOf(i, 1)))
-	}
-	return w.apply(items)
-}
-
-// specOf is the spec of the i-th chain.
-func specOf(i int, weight int64) placement.Spec {
-	return placement.Spec{
-		Desired: copies, SizeBytes: copyBytes, Weight: weight * int64(placement.ScoreOne),
-		Labels: placement.Labels{{Key: "tenant", Value: fmt.Sprintf("t%02d", i%tenants)}},
-	}
-}
-
-// on returns the chains that the i-th node holds, in order: of each chain, one
-// node of each zone holds a copy, and the nodes of a zone hold equally many.
-func (w *world) on(i int) []int {
-	size := (len(w.nodes) - i%zones + zones - 1) / zones // nodes of the same zone
-	var held []int
-	for c := i / zones; c < w.chains; c += size {
-		held = append(held, c)
-	}
-	return held
-}
-
-// hold lets the i-th node report its copies: the inventory makes the state
-// list them, a second report confirms them under the epochs that they got.
-func (w *world) hold(i int) error {
-	id, held := w.nodes[i], w.on(i)
-	incarnation := w.machine.View().Node(id).Incarnation
-	report := func() *fsm.Report {
-		return &fsm.Report{Node: id, Lineage: lineage, Incarnation: incarnation, Revision: w.machine.View().Revision}
-	}
-	for first := true; first || len(held) > 0; first = false {
-		part := held[:min(itemsMax, len(held))]
-		inventory, ready := report(), report()
-		inventory.Inventory = true
-		if !first {
-			inventory.After = chainName(part[0] - 1)
-		}
-		if held = held[len(part):]; len(held) > 0 {
-			inventory.Until = chainName(part[len(part)-1])
-		}
-		for _, c := range part {
-			inventory.Items = append(inventory.Items, fsm.ReportItem{Chain: chainName(c), Phase: fsm.ReportReady, SizeBytes: copyBytes})
-		}
-		if err := w.apply(inventory); err != nil {
-			return fmt.Errorf("inventory of node %s: %w", id, err)
-		}
-		view := w.machine.View()
-		for _, c := range part {
-			h := view.Chain(chainName(c)).Holder(id)
-			if h == nil {
-				return fmt.Errorf("node %s reported a copy of chain %s, and the state does not list it", id, chainName(c))
-			}
-			ready.Items = append(ready.Items, fsm.ReportItem{Chain: chainName(c), Epoch: h.Epoch, Phase: fsm.ReportReady, SizeBytes: copyBytes})
-		}
-		if err := w.apply(ready); err != nil {
-			return fmt.Errorf("report of node %s: %w", id, err)
 		}
 	}
 	return nil

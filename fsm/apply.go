@@ -29,8 +29,9 @@ func (m *Machine) Apply(index, term uint64, data []byte) ([]Result, error) {
 	m.s.now = max(m.s.now, min(b.Now, lastInstant), firstInstant)
 	m.s.expire()
 	results := make([]Result, len(b.Ops))
+	t := &tx{state: m.s, batch: &b}
 	for i := range b.Ops {
-		t := &tx{state: m.s, batch: &b, op: &b.Ops[i]}
+		t.op = &b.Ops[i]
 		results[i] = t.run()
 	}
 	m.publish(before)
@@ -54,17 +55,24 @@ type tx struct {
 // run answers a retried request from memory, and applies everything else.
 func (t *tx) run() Result {
 	req := t.op.Request
-	if old, ok := t.requests.Get(req.Key); ok && req.Key != "" {
+	if req.Key == "" {
+		return t.answer()
+	}
+	if old, ok := t.requests.Get(req.Key); ok {
 		return old.repeat(req)
 	}
-	if req.Key != "" && (t.requests.Len() >= RequestsMax || t.reqBytes >= RequestBytesMax) {
+	if t.requests.Len() >= RequestsMax || t.reqBytes >= RequestBytesMax {
 		return refuse(placement.Overloaded, "the request table is full; wait for request_ttl (%v) and retry", t.config.RequestTTL)
 	}
+	r := t.answer()
+	t.remember(req, r)
+	return r
+}
+
+// answer applies the operation and completes its answer.
+func (t *tx) answer() Result {
 	r := t.apply()
 	r.Revision, r.Detail = t.rev, clip(r.Detail)
-	if req.Key != "" {
-		t.remember(req, r)
-	}
 	return r
 }
 

@@ -5,16 +5,16 @@ import "github.com/holdfast-cluster/holdfast/placement"
 // record adds a decision with its verdict to the history, a ring of
 // [HistoryMax], and links the chain to it. c is the caller's writable chain.
 func (t *tx) record(c *placement.Chain, d placement.Decision, verdict placement.Code) {
-	r := &placement.Record{
-		Revision: t.draw(), Decision: d, Verdict: verdict,
+	at := t.draw()
+	t.decisions.push(at, placement.Record{
+		Revision: at, Decision: d, Verdict: verdict,
 		Index: t.index, Term: t.term, Actor: t.op.Actor, At: t.now, Wall: t.batch.Wall,
-	}
-	t.decisions.push(r.Revision, r)
+	})
 	if t.decisions.len() > HistoryMax {
 		t.decisions.pop()
 	}
-	c.LastDecision = r.Revision
-	t.changed(Change{r.Revision, ChangeDecision, string(d.Chain), false})
+	c.LastDecision = at
+	t.changed(Change{at, ChangeDecision, string(d.Chain), false})
 }
 
 // recordRefusal keeps a refusal, once: a scheduler that proposes the same
@@ -24,7 +24,7 @@ func (t *tx) recordRefusal(d placement.Decision, verdict placement.Code) {
 	if old == nil {
 		return
 	}
-	if last, ok := t.decisions.get(old.LastDecision); ok && last.Verdict == verdict &&
+	if last := t.decisions.get(old.LastDecision); last != nil && last.Verdict == verdict &&
 		last.Decision.Kind == d.Kind && last.Decision.Cause == d.Cause &&
 		last.Decision.From == d.From && last.Decision.To == d.To {
 		return

@@ -46,7 +46,7 @@ func (m *Machine) publish(before *View) {
 type View struct {
 	placement.View
 
-	decisions  ring[*placement.Record]
+	decisions  ring[placement.Record]
 	changes    ring[Change]
 	strays     *btree.Map[string, Stray]
 	tombstones *btree.Map[placement.ChainID, Tombstone]
@@ -95,7 +95,7 @@ func (v *View) Decisions(before placement.Revision, visit func(*placement.Record
 	if before != 0 {
 		i = v.decisions.from(before)
 	}
-	for i--; i >= 0 && visit(v.decisions.at(i).value); i-- {
+	for i--; i >= 0 && visit(&v.decisions.at(i).value); i-- {
 	}
 }
 
@@ -114,8 +114,7 @@ func (v *View) Decided() placement.Revision {
 
 // Decision returns the record at a revision, or nil.
 func (v *View) Decision(at placement.Revision) *placement.Record {
-	r, _ := v.decisions.get(at)
-	return r
+	return v.decisions.get(at)
 }
 
 // Strays calls visit with each copy that node holds and the state does not

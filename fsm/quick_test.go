@@ -57,7 +57,7 @@ func TestQuickReadsWhatIsWritten(t *testing.T) {
 // must read the same.
 func FuzzQuick(f *testing.F) {
 	for _, body := range samples() {
-		f.Add(readGolden(f, "op-" + kindName(body))[1:])
+		f.Add(readGolden(f, "op-"+kindName(body))[1:])
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { agree(t, data) })
 }

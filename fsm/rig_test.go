@@ -278,7 +278,7 @@ func (r *rig) still() []byte {
 	r.Helper()
 	v := *r.m.View()
 	v.Index, v.Term, v.Now, v.Revision = 0, 0, 0, 0
-	v.decisions = ring[*placement.Record]{}
+	v.decisions = ring[placement.Record]{}
 	chains := map[placement.ChainID]*placement.Chain{}
 	v.Chains.Ascend("", func(id placement.ChainID, c *placement.Chain) bool {
 		chains[id] = c.Clone()

@@ -54,10 +54,10 @@ func (r *ring[T]) from(at placement.Revision) int {
 	return sort.Search(r.n, func(i int) bool { return r.at(i).revision >= at })
 }
 
-// get returns the entry of exactly that revision.
-func (r *ring[T]) get(at placement.Revision) (value T, ok bool) {
+// get returns the entry of exactly that revision, or nil.
+func (r *ring[T]) get(at placement.Revision) *T {
 	if i := r.from(at); i < r.n && r.at(i).revision == at {
-		return r.at(i).value, true
+		return &r.at(i).value
 	}
-	return value, false
+	return nil
 }

@@ -41,15 +41,15 @@ func TestRing(t *testing.T) {
 			var got []placement.Revision
 			for i := range v.ring.len() {
 				e := v.ring.at(i)
-				if x, ok := v.ring.get(e.revision); !ok || x != int(e.revision)*2 || v.ring.from(e.revision) != i {
-					t.Fatalf("revision %d at %d: found %d, %t", e.revision, i, x, ok)
+				if x := v.ring.get(e.revision); x == nil || *x != int(e.revision)*2 || v.ring.from(e.revision) != i {
+					t.Fatalf("revision %d at %d: found %v", e.revision, i, x)
 				}
 				got = append(got, e.revision)
 			}
 			if !slices.Equal(got, v.want) {
 				t.Fatalf("%d entries, want %d", len(got), len(v.want))
 			}
-			if _, ok := v.ring.get(last + 1); ok {
+			if v.ring.get(last+1) != nil {
 				t.Fatal("an entry that was never there")
 			}
 		}

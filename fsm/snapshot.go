@@ -130,7 +130,7 @@ func (v *View) WriteTo(out io.Writer) (int64, error) {
 		return w.record(recRequest, requestRecord{r.key, r.hash, r.expires, r.answer})
 	})
 	for i := range v.decisions.len() {
-		w.record(recDecision, historyToRecord(v.decisions.at(i).value))
+		w.record(recDecision, historyToRecord(&v.decisions.at(i).value))
 	}
 	w.bytes([]byte{byte(recEnd)})
 	sum := w.sum.Sum(nil)
@@ -276,7 +276,7 @@ func (s *loading) take(kind recordKind, body []byte) error {
 			s.setRequest(request{key: r.Key, hash: r.Hash, expires: r.Expires, answer: r.Answer})
 		})
 	case recDecision:
-		return load(body, func(r *historyRecord) { s.decisions.push(r.Revision, r.record()) })
+		return load(body, func(r *historyRecord) { s.decisions.push(r.Revision, *r.record()) })
 	default:
 		return fmt.Errorf("%w: it has a record of kind %d, which this build does not know; upgrade this node", errSnapshot, kind)
 	}

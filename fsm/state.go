@@ -40,7 +40,7 @@ type state struct {
 
 	chains     *btree.Map[placement.ChainID, *placement.Chain]
 	nodes      *btree.Map[placement.NodeID, *placement.Node]
-	decisions  ring[*placement.Record]
+	decisions  ring[placement.Record]
 	strays     *btree.Map[string, Stray]
 	tombstones *btree.Map[placement.ChainID, Tombstone]
 	requests   *btree.Map[string, request]

@@ -104,19 +104,22 @@ func bookAll(v *placement.View) *agenda {
 	return a
 }
 
+// touched is a chain that is filed anew: as it was filed, and as it is now; nil
+// where there was or is none.
+type touched struct{ was, is *placement.Chain }
+
 // follow files anew what has changed since the agenda's view. It answers
 // false when that is unknown, or so much that all may as well be filed anew.
 func (a *agenda) follow(v *placement.View, changes Changes) bool {
 	seen, nodes := map[placement.ChainID]bool{}, map[placement.NodeID]bool{}
-	var chains []placement.ChainID
-	touch := func(id placement.ChainID) {
+	var chains []touched
+	var changed []placement.NodeID
+	if !changes(a.view.Revision, func(id placement.ChainID) {
 		if !seen[id] {
 			seen[id] = true
-			chains = append(chains, id)
+			chains = append(chains, touched{a.view.Chain(id), v.Chain(id)})
 		}
-	}
-	var changed []placement.NodeID
-	if !changes(a.view.Revision, touch, func(id placement.NodeID) {
+	}, func(id placement.NodeID) {
 		if !nodes[id] {
 			nodes[id] = true
 			changed = append(changed, id)
@@ -127,20 +130,25 @@ func (a *agenda) follow(v *placement.View, changes Changes) bool {
 	r := a.roster
 	if len(changed) > 0 {
 		r = rosterOf(v)
-		a.affected(r, changed, touch)
+		a.affected(r, changed, func(c *placement.Chain) {
+			if !seen[c.ID] { // it is as it was: one look-up will do
+				seen[c.ID] = true
+				chains = append(chains, touched{c, c})
+			}
+		})
 	}
 	if len(chains) > 1000 && len(chains) > v.Chains.Len()/2 {
 		return false
 	}
-	for _, id := range chains {
-		if c := a.view.Chain(id); c != nil {
-			a.unfile(c)
+	for _, c := range chains {
+		if c.was != nil {
+			a.unfile(c.was)
 		}
 	}
 	a.show(v, r)
-	for _, id := range chains {
-		if c := v.Chain(id); c != nil {
-			a.file(c)
+	for _, c := range chains {
+		if c.is != nil {
+			a.file(c.is)
 		}
 	}
 	a.recount(v.Chains)
@@ -150,7 +158,7 @@ func (a *agenda) follow(v *placement.View, changes Changes) bool {
 // affected touches the chains whose filing changes with the nodes: those held
 // on one that differs in what filing reads, and, if other nodes are open now,
 // those that look for a target.
-func (a *agenda) affected(r *roster, changed []placement.NodeID, touch func(placement.ChainID)) {
+func (a *agenda) affected(r *roster, changed []placement.NodeID, touch func(*placement.Chain)) {
 	reopened := !slices.Equal(a.roster.open, r.open)
 	for _, id := range changed {
 		old, _ := a.roster.Get(id)
@@ -160,13 +168,13 @@ func (a *agenda) affected(r *roster, changed []placement.NodeID, touch func(plac
 		}
 		reopened = true // what it offers to those who are choosy
 		a.view.ChainsOn(id, func(c *placement.Chain, _ *placement.Holder) bool {
-			touch(c.ID)
+			touch(c)
 			return true
 		})
 	}
 	if reopened && (a.choosy > 0 || min(len(a.roster.open), len(r.open)) <= holdersMax) {
 		for _, id := range a.hopeful() {
-			touch(id)
+			touch(a.view.Chain(id))
 		}
 	}
 }

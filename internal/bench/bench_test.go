@@ -73,7 +73,7 @@ func TestPlan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := has(t, r, "chains", "nodes", "cold_seconds", "idle_seconds", "node_loss_seconds", "one_change_seconds", "rss_bytes", "naive_seconds", "node_loss_decisions")
+	got := has(t, r, "chains", "nodes", "cold_seconds", "idle_seconds", "quiet_seconds", "node_loss_seconds", "one_change_seconds", "rss_bytes", "naive_seconds", "node_loss_decisions")
 	if _, ok := got["idle_allocs"]; !ok || got["chains"] != 900 || got["nodes"] != 9 || got["cold_decisions"] != 0 {
 		t.Errorf("reported %v", got)
 	}

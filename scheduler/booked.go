@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"iter"
+	"math/bits"
 	"strings"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -14,6 +15,8 @@ type booked struct {
 	leaving  map[placement.NodeID]int64 // bytes of copies that are on their way out
 	reserved map[placement.NodeID]int64 // bytes kept for the refill of an evict-first move
 	peers    map[placement.Label]*peer
+	sizes    [65]int        // chains by the number of bits of what a copy takes
+	barred   [barredMax]int // chains by how many nodes they bar from taking a copy: holders and those that failed or were left
 
 	uncounted []*peer           // named since the last recount
 	unwanted  []placement.Label // named by nobody when last looked at
@@ -27,6 +30,10 @@ type peer struct {
 	at      map[placement.NodeID]int
 	total   int
 }
+
+// barredMax bounds how exactly barred nodes are counted: from here on, any
+// number.
+const barredMax = 32
 
 func newBooked() booked {
 	return booked{
@@ -53,6 +60,8 @@ func (b *booked) book(c *placement.Chain, sign int64) {
 		add(b.load, m.To, sign*c.Spec.Weight)
 		add(b.reserved, m.To, sign*c.SizeBytes())
 	}
+	b.sizes[bits.Len64(uint64(c.SizeBytes()))] += int(sign)
+	b.barred[min(len(c.Holders)+len(c.Backoffs)+len(c.Departed), barredMax-1)] += int(sign)
 	b.mention(c, int(sign))
 	b.count(c, int(sign), true)
 }
@@ -64,6 +73,25 @@ func add(sums map[placement.NodeID]int64, node placement.NodeID, x int64) {
 	} else {
 		delete(sums, node)
 	}
+}
+
+// largest returns what no chain exceeds: the bytes of a copy, rounded up to a
+// power of two, and the nodes that it bars, -1 = any number.
+func (b *booked) largest() (bytes int64, barred int) {
+	for k := range b.sizes {
+		if b.sizes[k] > 0 {
+			bytes = 1<<k - 1
+		}
+	}
+	for k := range b.barred {
+		if b.barred[k] > 0 {
+			barred = k
+		}
+	}
+	if barred == barredMax-1 {
+		barred = -1
+	}
+	return bytes, barred
 }
 
 // mention notes which groups the spec of c names.

@@ -21,6 +21,8 @@ type Reservations struct {
 	load    []int64 // planned weight, millionths
 	leaving []int64 // bytes of copies that are on their way out
 	peers   map[placement.Label]*peer
+	bytes   int64 // no chain's copy takes more
+	barred  int   // no chain bars more nodes, -1 = unknown
 	shifted map[placement.Label]map[placement.NodeID]int // copies of peers that the pass has moved
 	touched []placement.NodeID                           // in the order of the changes
 }
@@ -32,6 +34,7 @@ func newReservations(view *placement.View, r *roster, b *booked) *Reservations {
 	res := &Reservations{
 		view: view, usage: usages{r, make([]placement.Usage, n)}, load: make([]int64, n), leaving: make([]int64, n), peers: b.peers,
 	}
+	res.bytes, res.barred = b.largest()
 	view.Usages.Ascend("", func(id placement.NodeID, u placement.Usage) bool {
 		if i, known := r.at[id]; known {
 			res.usage.list[i] = u
@@ -73,6 +76,11 @@ func (r *Reservations) LeavingBytes(node placement.NodeID) int64 {
 	}
 	return 0
 }
+
+// Largest returns what no chain of the state exceeds: the bytes that a copy
+// takes, and how many nodes cannot be given one more because they hold the
+// chain, failed for it or were left by it; -1 = any number.
+func (r *Reservations) Largest() (bytes int64, barred int) { return r.bytes, r.barred }
 
 // Beside returns how many copies of chains that match the expression (see
 // [placement.Spec].AntiAffinity) node holds when all that is open and planned

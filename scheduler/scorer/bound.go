@@ -49,9 +49,10 @@ type node struct {
 	health   float64 // 0..1
 	healthy  bool    // health is known
 	where    *placement.Coordinate
-	load     int64   // planned weight
-	u        float64 // load per capacity
-	ceiling  float64 // weight × health: no chain scores higher here
+	load     int64           // planned weight
+	u        float64         // load per capacity
+	ceiling  float64         // weight × health: no chain scores higher here
+	top      placement.Score // the same
 }
 
 // unzoned is the zone of a node that has none.
@@ -149,6 +150,7 @@ func (b *bound) measure(meanBytes float64) {
 		if n.healthy {
 			n.ceiling *= n.health
 		}
+		n.top = millionths(n.ceiling)
 		if n.capacity > 0 {
 			n.u = n.with(0)
 		}

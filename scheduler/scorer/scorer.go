@@ -137,6 +137,9 @@ func (b *bound) choose(victim int, above placement.Score, admit func(placement.N
 	for at := 0; at < len(order); at++ {
 		i := order[at]
 		n := &b.nodes[i]
+		if n.top <= above || found && n.top < best.score {
+			continue
+		}
 		atMost := placement.ScoreOne
 		if measured {
 			atMost = millionths(load(b.atLeast(n), low, mean))

@@ -23,7 +23,9 @@ type screens struct {
 // standing is what balance may still do with a node.
 type standing struct {
 	free    float64 // the axis, as it is
+	filled  float64 // the axis with the largest copy added
 	room    bool    // it may be given copies that take no bytes
+	roomy   bool    // it may be given any copy
 	in, out bool    // its budgets let copies in, and out
 }
 
@@ -57,11 +59,13 @@ type screen struct {
 	spread     []float64
 
 	version int
-	yard    []bool   // by node: possible yardsticks
-	low     float64  // the lowest load of any of them, +Inf without
-	loose   float64  // the lowest of those with less than the largest capacity
-	sound   []target // targets that may be above the floor but for their load, less those that another one equals in all respects
-	poor    []target // the same of the others
+	yard    []bool    // by node: possible yardsticks
+	low     float64   // the lowest load of any of them, +Inf without
+	high    float64   // no copy's yardstick is higher, +Inf = unknown: a chain bars so many nodes, and the next is one
+	roomy   []float64 // the loads of those that are yardsticks for any chain that they are not barred from
+	loose   float64   // the lowest of those with less than the largest capacity
+	sound   []target  // targets that may be above the floor but for their load, less those that another one equals in all respects
+	poor    []target  // the same of the others
 }
 
 // target is a node that balance may still move copies to, or a copy that it
@@ -118,10 +122,13 @@ const idle placement.NodeID = "*"
 func (b *bound) standingOf(i int) standing {
 	n := b.nodes[i].node
 	u := b.view.Usage(n.ID)
-	s := standing{free: 1, room: true}
+	s := standing{free: 1, filled: 1, room: true, roomy: true}
 	if n.CapacityBytes > 0 {
-		s.room = u.UsedBytes+u.ReservedBytes <= n.CapacityBytes
-		s.free = free(float64(max(u.UsedBytes+u.ReservedBytes-b.r.LeavingBytes(n.ID), 0)) / float64(n.CapacityBytes))
+		largest, _ := b.r.Largest()
+		used, stays := u.UsedBytes+u.ReservedBytes, u.UsedBytes+u.ReservedBytes-b.r.LeavingBytes(n.ID)
+		s.room, s.roomy = used <= n.CapacityBytes, used+largest <= n.CapacityBytes
+		s.free = free(float64(max(stays, 0)) / float64(n.CapacityBytes))
+		s.filled = free(float64(max(stays+largest, 0)) / float64(n.CapacityBytes))
 	}
 	s.in = u.MovesIn < b.view.Config.NodeMovesInMax
 	s.out = u.MovesOut < b.view.Config.NodeMovesOutMax
@@ -217,7 +224,7 @@ const one = float64(placement.ScoreOne)
 
 // fill finds the yardsticks and targets of a class at the present version.
 func (b *bound) fill(s *screen) {
-	s.version, s.low, s.loose, s.sound, s.poor = b.version, math.Inf(1), math.Inf(1), s.sound[:0], s.poor[:0]
+	s.version, s.low, s.loose, s.sound, s.poor, s.roomy = b.version, math.Inf(1), math.Inf(1), s.sound[:0], s.poor[:0], s.roomy[:0]
 	for _, i := range b.open {
 		n := &b.nodes[i]
 		s.yard[i] = false
@@ -233,10 +240,18 @@ func (b *bound) fill(s *screen) {
 			if n.capacity < b.largest {
 				s.loose = min(s.loose, n.u)
 			}
+			if st := &b.screens.standing[i]; st.roomy && n.weight*st.filled*one >= s.floor+rounding && t.best >= s.floor+rounding {
+				s.roomy = append(s.roomy, n.u)
+			}
 		}
 		if b.screens.standing[i].in {
 			*list = withTarget(*list, t)
 		}
+	}
+	s.high = math.Inf(1)
+	if _, barred := b.r.Largest(); barred >= 0 && len(s.roomy) > barred && math.IsInf(s.loose, 1) {
+		slices.Sort(s.roomy)
+		s.high = s.roomy[barred]
 	}
 }
 
@@ -289,7 +304,7 @@ func (b *bound) hot(s *screen, v int) bool {
 		return c.best < s.floor && gain > s.gap
 	}
 	if c.best < s.floor {
-		if _, gain := c.gain(math.Inf(1)); gain > s.gap {
+		if _, gain := c.gain(s.high); gain > s.gap {
 			return true
 		}
 	} else if !s.poorCount(c.weight) {
@@ -325,6 +340,9 @@ func (b *bound) hotAtSome(s *screen, c *chance) bool {
 	for _, i := range order[max(first, 0):] {
 		if !s.yard[i] {
 			continue
+		}
+		if b.nodes[i].u > s.high {
+			return false
 		}
 		from, gain := c.gain(b.nodes[i].u)
 		if from >= s.floor {

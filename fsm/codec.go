@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -90,11 +91,21 @@ func (op Op) Encode() (Encoded, error) {
 	if err := op.check(); err != nil {
 		return Encoded{}, err
 	}
-	data, err := modes.enc.Marshal(encoding{op.Body.kind(), op.Actor, op.Reason, op.Request.Key, op.Request.Hash, op.Body})
+	if b, ok := op.Body.(*Decide); ok {
+		w := writer{make([]byte, 0, 256)}
+		w.decide(&op, &b.Decision)
+		return Encoded{w.data}, nil
+	}
+	data, err := op.encode()
 	if err != nil {
 		return Encoded{}, fmt.Errorf("encode operation: %w", err)
 	}
 	return Encoded{data}, nil
+}
+
+// encode writes any operation.
+func (op Op) encode() ([]byte, error) {
+	return modes.enc.Marshal(encoding{op.Body.kind(), op.Actor, op.Reason, op.Request.Key, op.Request.Hash, op.Body})
 }
 
 // Size returns how many bytes the operation adds to an entry.
@@ -135,14 +146,15 @@ func EncodeEntry(b Batch, ops []Encoded) ([]byte, error) {
 	if !b.Wall.IsZero() {
 		rec.WallMs = b.Wall.UnixMilli()
 	}
-	data, err := modes.enc.Marshal(rec)
-	if err != nil {
+	var data bytes.Buffer
+	data.WriteByte(byte(max(b.Level, 1)))
+	if err := modes.enc.MarshalToBuffer(rec, &data); err != nil {
 		return nil, fmt.Errorf("encode batch: %w", err)
 	}
-	if len(data) >= BatchBytesMax {
-		return nil, fmt.Errorf("the entry has %d bytes: at most %d are allowed", len(data)+1, BatchBytesMax)
+	if data.Len() > BatchBytesMax {
+		return nil, fmt.Errorf("the entry has %d bytes: at most %d are allowed", data.Len(), BatchBytesMax)
 	}
-	return append([]byte{byte(max(b.Level, 1))}, data...), nil
+	return data.Bytes(), nil
 }
 
 // check refuses what no entry may carry: beyond the limits of this file, or

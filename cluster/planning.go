@@ -25,10 +25,6 @@ type planning struct {
 	pause placement.Time // no pass before: all of the last plan was refused
 }
 
-// planWork bounds the chains that one arm examines in a pass, so that a pass
-// ends while its view is young.
-const planWork = 20_000
-
 // planDue tells whether a pass may find something.
 func (r *reign) planDue(view *fsm.View, now placement.Time) bool {
 	p := &r.planning
@@ -76,7 +72,7 @@ func (r *reign) plan(ctx context.Context, view *fsm.View) {
 func (r *reign) input(view *fsm.View) scheduler.Input {
 	return scheduler.Input{
 		View: &view.View, Facts: r.planning.facts, Now: max(r.clock.read(), view.Now), Config: view.Config,
-		Scorer: r.node.cfg.Registry.Current(), Cursor: r.planning.cursor, Work: planWork,
+		Scorer: r.node.cfg.Registry.Current(), Cursor: r.planning.cursor, Work: scheduler.WorkUsual,
 	}
 }
 

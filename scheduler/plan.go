@@ -11,6 +11,10 @@ func DefaultConfig() Config { return placement.DefaultConfig() }
 // DecisionsMax bounds the decisions of one plan: one entry of the log.
 const DecisionsMax = 512
 
+// WorkUsual is a good bound for [Input].Work: some 10 ms for the arm that looks
+// at chains which have nowhere better to go.
+const WorkUsual = 5_000
+
 // AsksMax bounds how often a plain scorer is asked again for one target, with
 // the refused node excluded (rule S24).
 const AsksMax = 8

@@ -14,15 +14,18 @@ import (
 
 // world is one run: the real state and planner, the simulated nodes, and time.
 type world struct {
-	scenario *Scenario
-	rng      *rand.Rand
-	machine  *fsm.Machine
-	planner  *scheduler.Planner
-	scorer   scheduler.PlacementScorer
-	cursor   scheduler.Cursor
-	facts    placement.Facts
-	noise    *float64 // of all nodes, nil = each group's own
-	sensing  bool     // the next sample of the load is due
+	scenario  *Scenario
+	rng       *rand.Rand
+	machine   *fsm.Machine
+	planner   *scheduler.Planner
+	scorer    scheduler.PlacementScorer
+	cursor    scheduler.Cursor
+	planned   placement.Revision // what the last passes were made on
+	plannedOn placement.Facts
+	passes    int // how many
+	facts     placement.Facts
+	noise     *float64 // of all nodes, nil = each group's own
+	sensing   bool     // the next sample of the load is due
 
 	start  placement.Time // when the scenario begins; the setup lies before
 	now    placement.Time
@@ -132,8 +135,13 @@ func (w *world) plan() (accepted bool, err error) {
 	v := w.machine.View()
 	plan := w.planner.Plan(scheduler.Input{
 		View: &v.View, Facts: w.facts, Now: max(w.now, v.Now), Config: v.Config, Scorer: w.scorer, Cursor: w.cursor,
+		Work: scheduler.WorkUsual,
 	}, v.Touched)
 	w.cursor = plan.Next
+	if v.Revision != w.planned || w.facts != w.plannedOn {
+		w.planned, w.plannedOn, w.passes = v.Revision, w.facts, 0
+	}
+	w.passes++
 	if plan.Wake != placement.Never {
 		w.wakeBy(plan.Wake)
 	}
@@ -141,7 +149,7 @@ func (w *world) plan() (accepted bool, err error) {
 		w.wakeBy(v.RepairPause.Until)
 	}
 	if len(plan.Decisions) == 0 {
-		if plan.More {
+		if plan.More && w.passes < plan.Passes {
 			w.wakeBy(w.now)
 		}
 		return false, nil

@@ -193,7 +193,7 @@ func (t *tx) openMove(c *placement.Chain, d placement.Decision) placement.Verdic
 		m.ToEpoch = t.addHolder(c, d)
 	}
 	t.addMove(c, d, m)
-	t.stamp(c, d.Cause, d.From)
+	t.stamp(c, d.Cause, d.From, d.To)
 	t.record(c, d, placement.Accepted)
 	t.dequeue(func(f placement.Forced) bool { return f.ID == d.Forced })
 	return placement.Verdict{}
@@ -231,7 +231,7 @@ func (t *tx) mayMove(v *placement.View, c *placement.Chain, d placement.Decision
 func (t *tx) mayMoveFor(v *placement.View, c *placement.Chain, d placement.Decision) placement.Verdict {
 	switch d.Cause {
 	case placement.CauseBalance:
-		return t.mayBalance(v, c, d.To)
+		return t.mayBalance(v, c, d)
 	case placement.CauseConstraint:
 		if until := c.LastConstraint.Add(t.config.ConstraintCooldown); c.LastConstraint != placement.Never && t.now < until {
 			return placement.Refuse(placement.Cooling, "chain %s had a constraint move a while ago", c.ID)
@@ -252,7 +252,7 @@ func (t *tx) mayMoveFor(v *placement.View, c *placement.Chain, d placement.Decis
 
 // mayBalance checks the balance rule's own gates again (invariants cooled and
 // no-return).
-func (t *tx) mayBalance(v *placement.View, c *placement.Chain, to placement.NodeID) placement.Verdict {
+func (t *tx) mayBalance(v *placement.View, c *placement.Chain, d placement.Decision) placement.Verdict {
 	until := v.CoolingUntil(c)
 	switch {
 	case c.Spec.Policy == placement.PolicyPinned:
@@ -264,7 +264,7 @@ func (t *tx) mayBalance(v *placement.View, c *placement.Chain, to placement.Node
 	case v.Missing(c) > 0 || v.LiveCount(c) < c.Spec.Desired:
 		return placement.Refuse(placement.BelowMinReady, "chain %s has fewer live copies than desired", c.ID)
 	}
-	return v.MayReturn(c, to)
+	return v.MayReturn(c, d.From, d.To)
 }
 
 // queued tells whether the forced operation that a decision answers is in the

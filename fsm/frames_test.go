@@ -53,7 +53,7 @@ func TestFramesKeepEverything(t *testing.T) {
 			c.Quarantine = &placement.Quarantine{Since: 1, Until: placement.Time(i), Failures: i, Error: "broken"}
 		}
 		if i%17 == 0 {
-			c.Departed = []placement.Departure{{Node: "m", At: placement.Time(i)}, {Node: "n", At: 1}}
+			c.Departed = []placement.Departure{{Node: "m", Copy: "o", At: placement.Time(i)}, {Node: "n", Copy: "m", At: 1}}
 		}
 		r.m.s.putChain(c)
 	}

@@ -63,7 +63,7 @@ func (t *tx) mayDrop(c *placement.Chain, node placement.NodeID, mode placement.S
 func (t *tx) complete(c *placement.Chain, m *placement.Move) {
 	t.record(c, end(placement.KindComplete, c, m, placement.ReasonTargetReady, ""), placement.Accepted)
 	m.Phase, m.Deadline = placement.MoveDropping, placement.Never
-	t.stamp(c, m.Cause, m.From)
+	t.stamp(c, m.Cause, m.From, m.To)
 	t.beginDrop(c, m.From)
 }
 
@@ -79,9 +79,9 @@ func (t *tx) beginDrop(c *placement.Chain, node placement.NodeID) {
 }
 
 // stamp writes the cooldown stamps of a move with a victim (rule S9). Balance
-// remembers where it moves the chain from; when something else moves it, it has
-// found a new place, and that is forgotten.
-func (t *tx) stamp(c *placement.Chain, cause placement.Cause, from placement.NodeID) {
+// remembers where it moves a copy from; when something else moves the chain, that
+// is forgotten.
+func (t *tx) stamp(c *placement.Chain, cause placement.Cause, from, to placement.NodeID) {
 	c.LastRebalance = t.now
 	if cause == placement.CauseConstraint {
 		c.LastConstraint = t.now
@@ -91,7 +91,7 @@ func (t *tx) stamp(c *placement.Chain, cause placement.Cause, from placement.Nod
 		return
 	}
 	v := t.live()
-	v.Depart(c, c.Holder(from).Node)
+	v.Depart(c, from, to)
 }
 
 // callOff ends a move that has not moved (rule S8). A target that is not

@@ -113,8 +113,10 @@ func TestDepartedShareNames(t *testing.T) {
 	r.chain("x", spec(1), "node-a")
 	r.moves("x", "node-a", "node-b")
 	v := restored(t, r.bytes())
-	is, name := v.Chain("x").Departed[0].Node, v.Node("node-a").ID
-	if is != name || unsafe.StringData(string(is)) != unsafe.StringData(string(name)) {
-		t.Errorf("%q is another string than %q", is, name)
+	d := v.Chain("x").Departed[0]
+	for is, id := range map[placement.NodeID]placement.NodeID{d.Node: "node-a", d.Copy: "node-b"} {
+		if name := v.Node(id).ID; is != name || unsafe.StringData(string(is)) != unsafe.StringData(string(name)) {
+			t.Errorf("%q is another string than %q", is, name)
+		}
 	}
 }

@@ -47,7 +47,7 @@ func Rewrite(saved io.Reader, present *View, lineage string, out io.Writer) erro
 
 // rewriteChains makes every chain what a restore may believe of it: its
 // cooldown begins now, its ready copies wait for confirmation, and what was on
-// its way, and where balance had moved it from, is forgotten.
+// its way, and where balance had moved copies from, is forgotten.
 func (s *state) rewriteChains() {
 	var all []*placement.Chain
 	s.chains.Scan(func(_ placement.ChainID, c *placement.Chain) bool {

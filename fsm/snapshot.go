@@ -293,7 +293,7 @@ func (s *loading) takeChains(body []byte) error {
 	}
 	for _, r := range f.Rest {
 		for i := range r.Departed {
-			r.Departed[i].Node = s.name(r.Departed[i].Node)
+			r.Departed[i].Node, r.Departed[i].Copy = s.name(r.Departed[i].Node), s.name(r.Departed[i].Copy)
 		}
 	}
 	for _, r := range f.Specs {

@@ -53,7 +53,8 @@ type backoffRecord struct {
 
 type departureRecord struct {
 	Node placement.NodeID `cbor:"1,keyasint"`
-	At   placement.Time   `cbor:"2,keyasint"`
+	Copy placement.NodeID `cbor:"2,keyasint"`
+	At   placement.Time   `cbor:"3,keyasint"`
 }
 
 type quarantineRecord struct {

@@ -277,7 +277,7 @@ type Chain struct {
 	Moves          []Move      // sorted by id
 	LastRebalance  Time        // the cooldown stamp (rule S9)
 	LastConstraint Time        // the same for cause constraint
-	Departed       []Departure // where balance has lately moved it from, oldest first
+	Departed       []Departure // where its copies have been before balance moved them
 	LastDecision   Revision    // its decision record, 0 = none
 	EverReady      bool        // it has had a ready holder: no copy is made from nothing again (rule S1)
 	Failures       int32       // targets that failed in a row

@@ -1,48 +1,69 @@
 package placement
 
-// ReturnCooldowns is for how many cooldowns balance does not bring a chain back
-// to a node that it has taken a copy of it off. What drove the copy away, a load
-// or an illness that comes and goes, would drive it away again.
+import "slices"
+
+// ReturnCooldowns is for how many cooldowns balance does not bring a copy back
+// to a node that it has taken it off. What drove the copy away, a load or an
+// illness that comes and goes, would drive it away again.
 const ReturnCooldowns = 10
 
-// Departure is a node that balance took a copy of a chain off. It counts anew
-// when the copy begins to drop, as the cooldown does (rule S9).
+// Departure says that balance has taken the copy which is, or is to be, on Copy
+// off Node. It counts anew when the victim begins to drop, as the cooldown does
+// (rule S9).
 type Departure struct {
 	Node NodeID
+	Copy NodeID
 	At   Time
 }
 
-// ReturnsUntil returns the cluster time until which balance does not bring c
-// back to node, or [Never]: when it has taken no copy off it, or an operator has
-// changed the node's weight or eligibility since. Exactly at that time it may.
-func (v *View) ReturnsUntil(c *Chain, node NodeID) Time {
+// ReturnsUntil returns the cluster time until which balance does not bring the
+// copy of c on from back to node, or [Never]: when it has not taken it off there,
+// or an operator has changed the node's weight or eligibility since. Exactly at
+// that time it may.
+func (v *View) ReturnsUntil(c *Chain, from, node NodeID) Time {
 	for _, d := range c.Departed {
-		if n := v.Node(node); d.Node == node && (n == nil || n.Wished <= d.At) {
+		if d.Node != node || d.Copy != from {
+			continue
+		}
+		if n := v.Node(node); n == nil || n.Wished <= d.At {
 			return v.returnable(c, d)
 		}
 	}
 	return Never
 }
 
-// MayReturn tells whether balance may move c to node now, as far as it has moved
-// it from there.
-func (v *View) MayReturn(c *Chain, node NodeID) Verdict {
-	if until := v.ReturnsUntil(c, node); v.Now < until {
-		return Refuse(Cooling, "balance moved chain %s off node %s and does not bring it back for another %v", c.ID, node, until.Sub(v.Now))
+// MayReturn tells whether balance may move the copy of c on from to node now, as
+// far as it has been there before.
+func (v *View) MayReturn(c *Chain, from, node NodeID) Verdict {
+	if until := v.ReturnsUntil(c, from, node); v.Now < until {
+		return Refuse(Cooling, "balance took this copy of chain %s off node %s and does not bring it back for another %v", c.ID, node, until.Sub(v.Now))
 	}
 	return Verdict{}
 }
 
-// Depart notes that balance takes the copy of c off node now, and forgets the
-// nodes that it may be brought back to.
-func (v *View) Depart(c *Chain, node NodeID) {
-	kept := make([]Departure, 0, len(c.Departed)+1)
-	for _, d := range c.Departed {
-		if d.Node != node && v.Now < v.returnable(c, d) {
-			kept = append(kept, d)
+// Depart notes that balance takes the copy of c on from to another node now. The
+// places where that copy has been go with it; what is over is forgotten.
+func (v *View) Depart(c *Chain, from, to NodeID) {
+	list := make([]Departure, 0, len(c.Departed)+1)
+	add := func(d Departure) {
+		i := slices.IndexFunc(list, func(x Departure) bool { return x.Node == d.Node && x.Copy == d.Copy })
+		if i < 0 {
+			list = append(list, d)
+		} else {
+			list[i].At = max(list[i].At, d.At)
 		}
 	}
-	c.Departed = append(kept, Departure{node, v.Now})
+	for _, d := range c.Departed {
+		if gone := d.Copy != to && c.Holder(d.Copy) == nil; gone || v.Now >= v.returnable(c, d) {
+			continue
+		}
+		add(d)
+		if d.Copy == from && d.Node != to {
+			add(Departure{d.Node, to, d.At})
+		}
+	}
+	add(Departure{from, to, v.Now})
+	c.Departed = list
 }
 
 func (v *View) returnable(c *Chain, d Departure) Time {

@@ -275,14 +275,14 @@ func TestCoolingUntil(t *testing.T) {
 
 // TestReturnsUntil: a node that balance took a copy off is barred for ten of the
 // chain's cooldowns, one that it did not, or that an operator has changed since,
-// is not; what is over is forgotten at the next departure. A chain leaves a, and
-// later b.
+// is not, nor is it barred for another copy; what is over is forgotten at the next
+// departure. A copy goes from a to b and d, another from c to a.
 func TestReturnsUntil(t *testing.T) {
-	v, x := scene(t, Spec{Cooldown: ptr(time.Second)}, "a:ready b:ready c:ready")
+	v, x := scene(t, Spec{Cooldown: ptr(time.Second)}, "a:ready b:ready c:ready d:ready")
 	v.Now = Time(time.Minute)
-	v.Depart(x, "a")
-	if a, b := v.ReturnsUntil(x, "a"), v.ReturnsUntil(x, "b"); a != Time(70*time.Second) || b != Never {
-		t.Errorf("a until %d, b until %d", a, b)
+	v.Depart(x, "a", "b")
+	if a, b := v.ReturnsUntil(x, "b", "a"), v.ReturnsUntil(x, "c", "a"); a != Time(70*time.Second) || b != Never {
+		t.Errorf("this copy until %d, another until %d", a, b)
 	}
 	for _, c := range []struct {
 		now, wished Time
@@ -294,19 +294,25 @@ func TestReturnsUntil(t *testing.T) {
 		{Time(70 * time.Second), Never, true},
 	} {
 		v.Now, v.Node("a").Wished = c.now, c.wished
-		if got := v.MayReturn(x, "a"); got.OK() != c.ok || !c.ok && got.Code != Cooling {
+		if got := v.MayReturn(x, "b", "a"); got.OK() != c.ok || !c.ok && got.Code != Cooling {
 			t.Errorf("at %d, changed at %d: %+v", c.now, c.wished, got)
 		}
 	}
 	v.Now = Time(70*time.Second) - 1
-	v.Depart(x, "b")
-	if got := x.Departed; len(got) != 2 || got[0].Node != "a" || got[1] != (Departure{"b", v.Now}) {
-		t.Errorf("after a and b: %v", got)
+	v.Depart(x, "b", "d")
+	v.Depart(x, "b", "d") // stamped once more when b drops
+	if until := v.ReturnsUntil(x, "d", "a"); until != v.Now+1 {
+		t.Errorf("the copy went on to d, a until %d", until)
 	}
 	v.Now++
-	v.Depart(x, "b")
-	if got := x.Departed; len(got) != 1 || got[0] != (Departure{"b", v.Now}) {
-		t.Errorf("when a is over, and b left once more: %v", got)
+	v.Depart(x, "c", "a")
+	if want := []Departure{{"b", "d", v.Now - 1}, {"c", "a", v.Now}}; !slices.Equal(x.Departed, want) {
+		t.Errorf("when a is over: %v, want %v", x.Departed, want)
+	}
+	x.Holders = slices.DeleteFunc(x.Holders, func(h Holder) bool { return h.Node == "d" })
+	v.Depart(x, "c", "a")
+	if want := []Departure{{"c", "a", v.Now}}; !slices.Equal(x.Departed, want) {
+		t.Errorf("when the copy on d is gone: %v, want %v", x.Departed, want)
 	}
 }
 

@@ -51,6 +51,7 @@ func (p *pass) examineAll() {
 // section 4).
 func (p *pass) examineBalance(c *placement.Chain) {
 	p.wakeBackoffs(c) // they bound what the chain could move to, and so what its copies are worth
+	p.wakeReturns(c)
 	if !p.mayBalance(c) {
 		return
 	}
@@ -78,6 +79,15 @@ func (p *pass) examineBalance(c *placement.Chain) {
 		Reason: placement.Reason{Name: placement.ReasonBelowFloor, Detail: fmt.Sprintf("node %s scores %v%s, below the floor %v; node %s would score %v%s",
 			victim, from, p.limiting(c, victim), floor, to, score, cost.words())},
 	})
+}
+
+// wakeReturns asks for a pass when balance may bring a copy back to a node.
+func (p *pass) wakeReturns(c *placement.Chain) {
+	for _, d := range c.Departed {
+		if until := p.view.ReturnsUntil(c, d.Copy, d.Node); p.Now < until {
+			p.wake(until)
+		}
+	}
 }
 
 // mayBalance tells whether balance may touch c now.

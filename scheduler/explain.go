@@ -138,10 +138,18 @@ func (p *pass) holders(c *placement.Chain) []Standing {
 // candidates returns the standing of each node that does not hold c.
 func (p *pass) candidates(c *placement.Chain) []Standing {
 	var list []Standing
+	drain, constraint := p.agenda.leavers(c)
+	victim := placement.NodeID("")
+	if !drain && !constraint && p.view.Missing(c) <= 0 { // only balance looks for a node
+		victim, _ = p.lowest(c)
+	}
 	p.view.Nodes.Ascend("", func(id placement.NodeID, _ *placement.Node) bool {
 		if c.Holder(id) == nil {
 			s := p.look(c, id)
 			s.Code = p.admit(c, want{cause: placement.CauseRepair}, id).Code
+			if back := p.view.MayReturn(c, victim, id); s.Code == placement.Accepted && !back.OK() {
+				s.Code, s.Axes = back.Code, slices.Insert(s.Axes, 0, Axis{Name: "gate", Input: back.Detail})
+			}
 			s.Eligible = s.Code == placement.Accepted
 			list = append(list, s)
 		}

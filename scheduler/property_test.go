@@ -66,6 +66,7 @@ func drawNode(t *rapid.T, n *placement.Node) {
 	n.Weight = rapid.SampledFrom([]placement.Score{0, 200_000, placement.ScoreOne, placement.ScoreOne, placement.ScoreOne}).Draw(t, "weight")
 	n.CapacityBytes = rapid.SampledFrom([]int64{0, 50, 1000, 1000}).Draw(t, "capacity")
 	n.Zone = rapid.SampledFrom([]string{"z1", "z1", "z2"}).Draw(t, "zone")
+	n.Wished = rapid.SampledFrom([]placement.Time{placement.Never, scene.Seconds(1000)}).Draw(t, "wished")
 }
 
 func drawChain(t *rapid.T, s *scene.Scene, id placement.ChainID, nodes int) {
@@ -79,6 +80,13 @@ func drawChain(t *rapid.T, s *scene.Scene, id placement.ChainID, nodes int) {
 		c.Spec.Require = []string{"zone=z1"}
 	}
 	c.LastRebalance = s.Now - placement.Time(rapid.Int64Range(0, 2).Draw(t, "last")*int64(s.Config.Cooldown)/2)
+	for range rapid.IntRange(0, 3).Draw(t, "departed") {
+		node := rapid.SampledFrom([]placement.NodeID{"n0", "n1", "n2", "n3"})
+		c.Departed = append(c.Departed, placement.Departure{
+			Node: node.Draw(t, "been on"), Copy: node.Draw(t, "now on"),
+			At: s.Now - placement.Time(rapid.SampledFrom([]int64{9, 10, 11}).Draw(t, "cooldowns ago")*int64(s.Config.Cooldown)) + 1,
+		})
+	}
 	for i := range nodes {
 		if node := placement.NodeID(fmt.Sprintf("n%d", i)); rapid.IntRange(0, 1).Draw(t, "holds") == 0 {
 			drawHolder(t, s, c, node)
@@ -278,6 +286,9 @@ func breachOfMove(v *placement.View, c *placement.Chain, d placement.Decision) s
 		}
 		if d.ScoreFrom >= v.Config.FloorFor(c.Spec) || d.ScoreTo-d.ScoreFrom <= v.Config.GapFor(c.Spec) {
 			return "the scores do not justify the move"
+		}
+		if d := v.MayReturn(c, d.From, d.To); !d.OK() {
+			return d.Detail
 		}
 	case placement.CauseConstraint:
 		if _, ok := v.EligibleHolder(c, d.From); ok {

@@ -27,6 +27,11 @@ func (p *pass) admit(c *placement.Chain, w want, node placement.NodeID) placemen
 	if w.booked {
 		return placement.Verdict{}
 	}
+	if w.cause == placement.CauseBalance {
+		if v := p.view.MayReturn(c, w.from, node); !v.OK() {
+			return v
+		}
+	}
 	return p.view.Budget(w.cause, w.from, node)
 }
 
@@ -54,7 +59,7 @@ func (p *pass) best(c *placement.Chain, w want, above placement.Score) (placemen
 		score, finite := placement.ScoreOf(f)
 		return node, score, ok && finite
 	}
-	exclude := p.exclude(c, w.avoid)
+	exclude := p.exclude(c, w)
 	for range 1 + AsksMax {
 		node, f, ok := p.scorer.BestAlternative(c.ID, exclude)
 		score, finite := placement.ScoreOf(f)
@@ -70,9 +75,10 @@ func (p *pass) best(c *placement.Chain, w want, above placement.Score) (placemen
 }
 
 // exclude returns the nodes that a scorer must not offer: holders in any
-// phase, nodes backed off for the chain, and avoid.
-func (p *pass) exclude(c *placement.Chain, avoid placement.NodeID) []placement.NodeID {
-	list := make([]placement.NodeID, 0, len(c.Holders)+len(c.Backoffs)+1)
+// phase, nodes backed off for the chain, the one to avoid, and those that
+// balance does not bring the copy back to.
+func (p *pass) exclude(c *placement.Chain, w want) []placement.NodeID {
+	list := make([]placement.NodeID, 0, len(c.Holders)+len(c.Backoffs)+len(c.Departed)+1)
 	for i := range c.Holders {
 		list = append(list, c.Holders[i].Node)
 	}
@@ -81,8 +87,13 @@ func (p *pass) exclude(c *placement.Chain, avoid placement.NodeID) []placement.N
 			list = append(list, node)
 		}
 	}
-	if avoid != "" {
-		list = append(list, avoid)
+	for _, d := range c.Departed {
+		if w.cause == placement.CauseBalance && p.Now < p.view.ReturnsUntil(c, w.from, d.Node) {
+			list = append(list, d.Node)
+		}
+	}
+	if w.avoid != "" {
+		list = append(list, w.avoid)
 	}
 	return list
 }

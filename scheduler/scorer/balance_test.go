@@ -143,8 +143,8 @@ func (s *sim) excess() float64 {
 
 // Zipf-sized chains on nodes of three capacities, two of them empty, come to
 // rest with little more weight moved than perfect balance needs. A heavy chain
-// that leaves a small node empties it so far that a light one may come back,
-// but hardly any do.
+// that leaves a small node empties it so far that light ones would come back,
+// but none does.
 func TestZipfOnUnequalNodes(t *testing.T) {
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -172,14 +172,11 @@ func TestZipfOnUnequalNodes(t *testing.T) {
 			for _, d := range s.moves {
 				moved += float64(s.Chains[d.Chain].Spec.Weight) / float64(placement.ScoreOne)
 			}
-			back := len(s.backAndForth())
-			t.Logf("%d moves of %d copies, %d back, of weight %v; %.0f stood above the mean", len(s.moves), copies, back, moved, excess)
+			t.Logf("%d moves of %d copies, of weight %v; %.0f stood above the mean", len(s.moves), copies, moved, excess)
 			if moved > 1.25*excess {
 				t.Errorf("weight %v moved, perfect balance needs %v", moved, excess)
 			}
-			if 100*back > len(s.moves) {
-				t.Errorf("%d of %d moves went back", back, len(s.moves))
-			}
+			s.neverBack(t)
 		})
 	}
 }

@@ -32,7 +32,7 @@ func Lowest(s scheduler.PlacementScorer, chain placement.ChainID, victim placeme
 	}
 	for i := range b.nodes {
 		n := &b.nodes[i]
-		if b.view.TargetCode(b.question.chain, n.node.ID) != placement.Accepted || !b.sound(i, from) {
+		if b.view.TargetCode(b.question.chain, n.node.ID) != placement.Accepted || b.bars(from, i) || !b.sound(i, from) {
 			continue
 		}
 		if u := n.with(b.question.chain.Spec.Weight); !ok || u < least {

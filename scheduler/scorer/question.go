@@ -19,11 +19,12 @@ type question struct {
 	lows    []yardstick // found so far, at the present version
 }
 
-// yardstick is u_low of the chain once a copy in that zone is gone.
+// yardstick is u_low of the chain once a copy in that zone is gone; for a chain
+// whose copies may not go back everywhere, that of one victim.
 type yardstick struct {
-	zone int
-	low  float64
-	ok   bool
+	zone, victim int
+	low          float64
+	ok           bool
 }
 
 // ask makes chain the one in question. ok is false when it is unknown.
@@ -55,6 +56,14 @@ func (b *bound) ask(id placement.ChainID) (ok bool) {
 		}
 	}
 	return true
+}
+
+// bars tells whether balance does not bring the copy on victim back to node i.
+// While copies are missing it is repair that asks, and it may.
+func (b *bound) bars(victim, i int) bool {
+	q := &b.question
+	return victim != nobody && len(q.chain.Departed) > 0 &&
+		b.view.Now < b.view.ReturnsUntil(q.chain, b.nodes[victim].node.ID, b.nodes[i].node.ID) && b.view.Missing(q.chain) <= 0
 }
 
 // forget drops what was computed from the reservations.
@@ -106,28 +115,32 @@ func (b *bound) allowed(s placement.Spread, desired, perZone int) int {
 
 // lowest returns u_low (rule S22) once the copy on victim is gone: the least
 // load per capacity after taking the chain among the nodes that may be given
-// it and would score at or above its floor but for their load. A node where
-// the copy would crowd a zone is none of them, so zones of unequal size are
-// each even in themselves and do not drive each other. Without any, ok is
-// false.
+// it, now and by balance, and would score at or above its floor but for their
+// load. A node where the copy would crowd a zone is none of them, so zones of
+// unequal size are each even in themselves and do not drive each other. Without
+// any, ok is false.
 func (b *bound) lowest(victim int) (low float64, ok bool) {
 	q := &b.question
 	zone := unzoned
 	if q.allowed > 0 && slices.Contains(q.stay, victim) {
 		zone = b.nodes[victim].zone
 	}
+	of := nobody
+	if len(q.chain.Departed) > 0 {
+		of = victim
+	}
 	for _, y := range q.lows {
-		if y.zone == zone {
+		if y.zone == zone && y.victim == of {
 			return y.low, y.ok
 		}
 	}
-	y := yardstick{zone: zone, low: math.Inf(1)}
+	y := yardstick{zone: zone, victim: of, low: math.Inf(1)}
 	for _, i := range b.sorted() {
 		n := &b.nodes[i]
 		if b.atLeast(n) >= y.low {
 			break
 		}
-		if millionths(b.ceiling(i, victim)) < q.floor || q.holds(i) || !q.wishes.suits(i) {
+		if millionths(b.ceiling(i, victim)) < q.floor || q.holds(i) || !q.wishes.suits(i) || b.bars(victim, i) {
 			continue
 		}
 		if u := n.with(q.chain.Spec.Weight); u < y.low && b.view.TargetCode(q.chain, n.node.ID) == placement.Accepted && b.sound(i, victim) {

@@ -17,6 +17,7 @@ type sim struct {
 	*scene.Scene
 	facts placement.Facts
 	moves []placement.Decision // moves that were opened, in order
+	times []placement.Time     // when each of them was
 }
 
 func pairOf(d placement.Decision) string { return fmt.Sprintf("%s %s>%s", d.Chain, d.From, d.To) }
@@ -36,7 +37,7 @@ func (s *sim) pass() scheduler.Plan {
 	for _, d := range plan.Decisions {
 		s.Apply(d)
 		if d.Kind == placement.KindOpenMove {
-			s.moves = append(s.moves, d)
+			s.moves, s.times = append(s.moves, d), append(s.times, s.Now)
 		}
 	}
 	s.Work()
@@ -60,7 +61,7 @@ func (s *sim) rest() bool {
 	return false
 }
 
-// neverBack fails if a copy went A→B→A.
+// neverBack fails if a copy went A→B→A within ten cooldowns.
 func (s *sim) neverBack(t *testing.T) {
 	t.Helper()
 	if twice := s.backAndForth(); len(twice) > 0 {
@@ -68,15 +69,16 @@ func (s *sim) neverBack(t *testing.T) {
 	}
 }
 
-// backAndForth returns the moves that undid an earlier one of their chain.
+// backAndForth returns the moves that undid one of their chain that is less than
+// ten cooldowns old.
 func (s *sim) backAndForth() []string {
-	made := map[string]bool{}
+	made := map[string]placement.Time{}
 	var back []string
-	for _, d := range s.moves {
-		if made[fmt.Sprintf("%s %s>%s", d.Chain, d.To, d.From)] {
+	for i, d := range s.moves {
+		if at, was := made[fmt.Sprintf("%s %s>%s", d.Chain, d.To, d.From)]; was && s.times[i] < at.Add(10*s.Config.Cooldown) {
 			back = append(back, pairOf(d))
 		}
-		made[pairOf(d)] = true
+		made[pairOf(d)] = s.times[i]
 	}
 	return back
 }

@@ -3,6 +3,7 @@ package invariant
 import (
 	"bytes"
 	"fmt"
+	"maps"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -14,8 +15,8 @@ type Checker struct {
 	index  uint64
 	epochs placement.Epoch // the highest epoch that has been given out
 	stamps map[placement.ChainID]placement.Time
-	exits  map[placement.ChainID]map[placement.NodeID]placement.Time // when balance last took a copy off
-	wished map[placement.NodeID]placement.Time                       // when an operator last changed the node
+	exits  map[placement.ChainID]exits
+	wished map[placement.NodeID]placement.Time // when an operator last changed the node
 	opened map[placement.MoveID]placement.Decision
 	first  map[string]fsm.Result
 	leader map[uint64]string // term → who proposed in it
@@ -24,11 +25,15 @@ type Checker struct {
 	Decisions map[string]int
 }
 
+// exits says of the copies of a chain, by the node that they are on, when balance
+// took them off other nodes.
+type exits map[placement.NodeID]map[placement.NodeID]placement.Time
+
 // New returns a checker that expects the history from its first entry.
 func New() *Checker {
 	return &Checker{
 		shadow: fsm.New(), stamps: map[placement.ChainID]placement.Time{},
-		exits: map[placement.ChainID]map[placement.NodeID]placement.Time{}, wished: map[placement.NodeID]placement.Time{},
+		exits: map[placement.ChainID]exits{}, wished: map[placement.NodeID]placement.Time{},
 		opened: map[placement.MoveID]placement.Decision{}, first: map[string]fsm.Result{},
 		leader: map[uint64]string{}, Decisions: map[string]int{},
 	}
@@ -63,14 +68,14 @@ func (k *Checker) Entry(index, term uint64, data []byte) error {
 
 // Restored tells the checker that the state was replaced by that of a snapshot
 // rewritten for a restore (rule S5): moves, remembered answers and where balance
-// moved chains from are gone, and every cooldown begins anew.
+// moved copies from are gone, and every cooldown begins anew.
 func (k *Checker) Restored(snapshot []byte) error {
 	if err := k.shadow.Restore(bytes.NewReader(snapshot)); err != nil {
 		return err
 	}
 	v := k.shadow.View()
 	k.opened, k.first = map[placement.MoveID]placement.Decision{}, map[string]fsm.Result{}
-	k.stamps, k.exits = map[placement.ChainID]placement.Time{}, map[placement.ChainID]map[placement.NodeID]placement.Time{}
+	k.stamps, k.exits = map[placement.ChainID]placement.Time{}, map[placement.ChainID]exits{}
 	v.Chains.Ascend("", func(id placement.ChainID, _ *placement.Chain) bool {
 		k.stamps[id] = v.Now
 		return true
@@ -176,6 +181,9 @@ func (s *step) chain(id placement.ChainID) error {
 	if err := s.oneRebalance(a); err != nil {
 		return err
 	}
+	maps.DeleteFunc(s.k.exits[id], func(n placement.NodeID, _ map[placement.NodeID]placement.Time) bool {
+		return a.Holder(n) == nil && (a.Rebalance() == nil || a.Rebalance().To != n) // a copy of later comes from elsewhere
+	})
 	for i := range a.Holders {
 		h := &a.Holders[i]
 		var old *placement.Holder

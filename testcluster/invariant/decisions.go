@@ -53,8 +53,8 @@ func (s *step) moveOpened(d placement.Decision) error {
 	if last, ok := s.k.stamps[d.Chain]; ok && d.Cause == placement.CauseBalance && s.after.Now.Sub(last) < cooldown {
 		return fmt.Errorf("cooled: chain %s is moved by balance %v after its last rebalance, the cooldown is %v", d.Chain, s.after.Now.Sub(last), cooldown)
 	}
-	if at, ok := s.k.exits[d.Chain][d.To]; ok && d.Cause == placement.CauseBalance && s.after.Now < at.Add(10*cooldown) && s.k.wished[d.To] <= at {
-		return fmt.Errorf("no-return: balance moves chain %s back to node %s %v after it moved it from there, the cooldown is %v", d.Chain, d.To, s.after.Now.Sub(at), cooldown)
+	if at, ok := s.k.exits[d.Chain][d.From][d.To]; ok && d.Cause == placement.CauseBalance && s.after.Now < at.Add(10*cooldown) && s.k.wished[d.To] <= at {
+		return fmt.Errorf("no-return: balance moves a copy of chain %s back to node %s %v after it took it off there, the cooldown is %v", d.Chain, d.To, s.after.Now.Sub(at), cooldown)
 	}
 	s.stamp(d)
 	for _, m := range s.after.Chain(d.Chain).Moves {
@@ -66,22 +66,29 @@ func (s *step) moveOpened(d placement.Decision) error {
 }
 
 // stamp remembers a move with a victim: since when the chain cools, and where
-// balance may not bring it back to. That ends when something else moves it, or
-// when balance moves it once more after ten cooldowns.
+// balance may not bring the copy back to. That ends when something else moves
+// the chain, or when balance moves it once more after ten cooldowns.
 func (s *step) stamp(d placement.Decision) {
 	now := s.after.Now
 	s.k.stamps[d.Chain] = now
-	exits := s.k.exits[d.Chain]
-	if exits == nil || d.Cause != placement.CauseBalance {
-		exits = map[placement.NodeID]placement.Time{}
-		s.k.exits[d.Chain] = exits
-	}
 	if d.Cause != placement.CauseBalance {
+		delete(s.k.exits, d.Chain)
 		return
 	}
+	all := s.k.exits[d.Chain]
+	if all == nil {
+		all = exits{}
+		s.k.exits[d.Chain] = all
+	}
 	cooldown := s.before.Config.CooldownFor(s.before.Chain(d.Chain).Spec)
-	maps.DeleteFunc(exits, func(_ placement.NodeID, at placement.Time) bool { return now >= at.Add(10*cooldown) })
-	exits[d.From] = now
+	for _, list := range all {
+		maps.DeleteFunc(list, func(_ placement.NodeID, at placement.Time) bool { return now >= at.Add(10*cooldown) })
+	}
+	if all[d.To] == nil {
+		all[d.To] = map[placement.NodeID]placement.Time{}
+	}
+	maps.Copy(all[d.To], all[d.From])
+	all[d.To][d.From] = now
 }
 
 // completed checks lands-where-said, and remembers the eviction.

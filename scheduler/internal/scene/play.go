@@ -28,7 +28,7 @@ func (s *Scene) Apply(d placement.Decision) {
 		m := c.MoveByID(d.Move)
 		m.Phase = placement.MoveDropping
 		c.Holder(m.From).Phase = placement.Dropping
-		s.stamp(c, m.Cause, m.From)
+		s.stamp(c, m.Cause, m.From, m.To)
 	case placement.KindCallOff:
 		m := *c.MoveByID(d.Move)
 		if h := c.Holder(m.To); h != nil && h.Phase == placement.Pulling {
@@ -53,7 +53,7 @@ func (s *Scene) openMove(c *placement.Chain, d placement.Decision) {
 		m.ToEpoch = s.AddHolder(c, d.To, placement.Pulling)
 	}
 	s.addMove(c, d, m)
-	s.stamp(c, d.Cause, d.From)
+	s.stamp(c, d.Cause, d.From, d.To)
 	s.Forced = slices.DeleteFunc(s.Forced, func(f placement.Forced) bool { return f.ID == d.Forced })
 }
 
@@ -64,7 +64,7 @@ func (s *Scene) addMove(c *placement.Chain, d placement.Decision, m placement.Mo
 	c.Moves = append(c.Moves, m)
 }
 
-func (s *Scene) stamp(c *placement.Chain, cause placement.Cause, from placement.NodeID) {
+func (s *Scene) stamp(c *placement.Chain, cause placement.Cause, from, to placement.NodeID) {
 	c.LastRebalance = s.Now
 	if cause == placement.CauseConstraint {
 		c.LastConstraint = s.Now
@@ -74,7 +74,7 @@ func (s *Scene) stamp(c *placement.Chain, cause placement.Cause, from placement.
 		return
 	}
 	v := placement.View{Now: s.Now, Config: s.Config}
-	v.Depart(c, from)
+	v.Depart(c, from, to)
 }
 
 // Work lets every holder finish: what drops is gone, what pulls is ready.
@@ -117,7 +117,7 @@ func (s *Scene) targetReady(c *placement.Chain, id placement.MoveID) {
 	if v.MayDrop(c, m.From, m.Mode).OK() {
 		m.Phase = placement.MoveDropping
 		c.Holder(m.From).Phase = placement.Dropping
-		s.stamp(c, m.Cause, m.From)
+		s.stamp(c, m.Cause, m.From, m.To)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 //
 //	now 1000s
 //	config swap=evict-first moves=64 balance=16 in=2 out=4 repairs=4 bandwidth=10 horizon=3600s
-//	node a state=suspect eligibility=draining zone=z1 label=disk=ssd memory=64 weight=0.2 capacity=100 inventoried=no nospace=yes
-//	chain c1 desired=3 weight=2 size=10 policy=lazy floor=0.3 gap=0.1 min_ready=1 require=zone=z1 last=900s constraint=900s ever=no quarantine=1100s backoff=d:1100s : a b> c! d? e-
+//	node a state=suspect eligibility=draining zone=z1 label=disk=ssd memory=64 weight=0.2 capacity=100 inventoried=no nospace=yes wished=900s
+//	chain c1 desired=3 weight=2 size=10 policy=lazy floor=0.3 gap=0.1 min_ready=1 require=zone=z1 last=900s constraint=900s ever=no quarantine=1100s backoff=d:1100s departed=d:a:900s : a b> c! d? e-
 //	chain c2 label=team=red spread=none max_per_zone=1 prefer=disk=ssd apart=team=blue colocate=chain=c1 near=zone=z1 : a
 //	move c1 7 balance a>d waiting mode=evict-first deadline=1000s unassigned=yes
 //	forced c1 a>d | forced c1 > | forced c1 >d
@@ -112,6 +112,8 @@ func nodeOption(n *placement.Node) func(key, value string) bool {
 			n.CapacityBytes = int64(number(value))
 		case "inventoried":
 			n.Inventoried = value == "yes"
+		case "wished":
+			n.Wished = clock(value)
 		case "nospace":
 			n.NoSpace = value == "yes"
 		default:
@@ -167,6 +169,9 @@ func chainOption(c *placement.Chain) func(key, value string) bool {
 		case "backoff":
 			node, until, _ := strings.Cut(value, ":")
 			c.Backoffs = append(c.Backoffs, placement.Backoff{Node: placement.NodeID(node), Failures: 1, Until: clock(until)})
+		case "departed":
+			words := strings.Split(value, ":")
+			c.Departed = append(c.Departed, placement.Departure{Node: placement.NodeID(words[0]), Copy: placement.NodeID(words[1]), At: clock(words[2])})
 		default:
 			return false
 		}

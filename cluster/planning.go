@@ -42,8 +42,8 @@ func (r *reign) outdated(view *fsm.View, now placement.Time) bool {
 		!steady && now.Sub(p.at) >= view.Config.TickInterval
 }
 
-// plan makes one scheduler pass and proposes what it decides.
-func (r *reign) plan(ctx context.Context, view *fsm.View) {
+// plan makes one scheduler pass and proposes what it decides, if anything.
+func (r *reign) plan(ctx context.Context, view *fsm.View) (decides bool) {
 	p := &r.planning
 	first := p.passes == 0
 	if first || r.outdated(view, r.clock.read()) {
@@ -66,6 +66,7 @@ func (r *reign) plan(ctx context.Context, view *fsm.View) {
 	if first {
 		r.node.cfg.Metrics.FirstDecisionSeconds.Set(time.Since(r.began).Seconds())
 	}
+	return len(plan.Decisions) > 0
 }
 
 // input gathers what a pass depends on.

@@ -21,8 +21,10 @@ const (
 	configTimeout  = 5 * time.Second
 	proposeTimeout = 10 * time.Second
 	lookGap        = 5 * time.Millisecond // least time between two looks: a busy log wakes the leader all the time
-	tickEvery      = time.Second          // while a timer runs (rule S13)
-	slowTickEvery  = time.Minute          // while only tombstones wait
+	lookGapMax     = 50 * time.Millisecond
+	lookShare      = 10          // looks that come to nothing take one part in so many of the time
+	tickEvery      = time.Second // while a timer runs (rule S13)
+	slowTickEvery  = time.Minute // while only tombstones wait
 )
 
 // reign is the time during which this node leads in one term, from the
@@ -187,10 +189,14 @@ func (r *reign) found(ctx context.Context) bool {
 func (r *reign) loop(ctx context.Context) {
 	for ctx.Err() == nil {
 		view := r.node.View()
-		if r.look(ctx, view); !r.planning.more {
+		began, gap := time.Now(), lookGap
+		if !r.look(ctx, view) {
+			gap = min(max(gap, lookShare*time.Since(began)), lookGapMax)
+		}
+		if !r.planning.more {
 			r.rest(ctx, view)
 		}
-		sleep(ctx, lookGap)
+		sleep(ctx, gap)
 	}
 }
 
@@ -210,22 +216,24 @@ func (r *reign) rest(ctx context.Context, view *fsm.View) {
 	}
 }
 
-// look takes one look at everything: sightings, plan, time.
-func (r *reign) look(ctx context.Context, view *fsm.View) {
+// look takes one look at everything: sightings, plan, time. It tells whether
+// that came, or may soon come, to something.
+func (r *reign) look(ctx context.Context, view *fsm.View) (busy bool) {
 	now := r.clock.read()
 	if interval := view.Config.TickInterval; r.nudged || now.Sub(r.sighted) >= interval {
 		r.nudged, r.sighted = false, now
 		if ops := r.sightings(view); len(ops) > 0 {
 			r.propose(ctx, r.fenceOf(view), ops)
-			return // the next look sees the state that this made
+			return true // the next look sees the state that this made
 		}
 	}
 	if r.planDue(view, now) {
-		r.plan(ctx, view)
+		busy = r.plan(ctx, view) || r.planning.more
 	}
 	if r.tickDue(r.node.View(), r.clock.read()) {
 		r.propose(ctx, fence{}, nil)
 	}
+	return busy
 }
 
 // tickDue tells whether cluster time must be committed now, so that a change of

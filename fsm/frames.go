@@ -3,6 +3,7 @@ package fsm
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-cluster/holdfast/placement"
 )
@@ -53,16 +54,18 @@ type frame struct {
 	frameRecord
 	nodes, hashes map[string]uint64 // their places, from 1; 0 is ""
 	specs         []*placement.Spec
+	seen          map[*placement.Spec]uint64 // places of specs that chains share
 }
 
 func newFrame() *frame {
-	return &frame{nodes: map[string]uint64{}, hashes: map[string]uint64{}}
+	return &frame{nodes: map[string]uint64{}, hashes: map[string]uint64{}, seen: map[*placement.Spec]uint64{}}
 }
 
 // clear empties the frame and keeps its memory.
 func (f *frame) clear() {
 	clear(f.nodes)
 	clear(f.hashes)
+	clear(f.seen)
 	f.specs = f.specs[:0]
 	f.frameRecord = frameRecord{f.IDs[:0], f.Nodes[:0], f.Hashes[:0], f.Specs[:0], f.Numbers[:0], f.Rest[:0]}
 }
@@ -133,13 +136,17 @@ func place[T ~string](word T, places map[string]uint64, table *[]T) uint64 {
 
 // spec returns where an equal spec stands in the frame, and puts it there.
 func (f *frame) spec(s *placement.Spec) uint64 {
-	for i := len(f.specs) - 1; i >= 0; i-- {
-		if sameSpec(f.specs[i], s) {
-			return uint64(i) //nolint:gosec // below frameSpecs
+	at, ok := f.seen[s]
+	if !ok {
+		i := slices.IndexFunc(f.specs, func(other *placement.Spec) bool { return sameSpec(other, s) })
+		if i < 0 {
+			i = len(f.specs)
+			f.specs, f.Specs = append(f.specs, s), append(f.Specs, specToRecord(*s))
 		}
+		at = uint64(i) //nolint:gosec // at most frameSpecs
+		f.seen[s] = at
 	}
-	f.specs, f.Specs = append(f.specs, s), append(f.Specs, specToRecord(*s))
-	return uint64(len(f.specs) - 1)
+	return at
 }
 
 // frameReader reads the chains of a frame, one after the other.

@@ -214,7 +214,7 @@ func readSnapshot(in io.Reader) (*state, error) {
 	if string(magic) != snapshotMagic {
 		return nil, fmt.Errorf("%w: it is not a snapshot of this format", errSnapshot)
 	}
-	l := &loading{state: newState(), names: map[placement.NodeID]placement.NodeID{}}
+	l := &loading{state: newState(), names: map[placement.NodeID]placement.NodeID{}, at: map[placement.NodeID]*onNode{}}
 	buf := make([]byte, 0, 64<<10)
 	for first := true; ; first = false {
 		kind, body, err := r.next(buf)
@@ -253,6 +253,7 @@ type loading struct {
 	*state
 	head  headerRecord
 	names map[placement.NodeID]placement.NodeID // each node's name is kept once
+	at    map[placement.NodeID]*onNode          // what the chains come to on each node
 }
 
 // take adds one record of a snapshot to the state.
@@ -305,13 +306,30 @@ func (s *loading) takeChains(body []byte) error {
 		if err != nil {
 			return err
 		}
-		s.chains.Load(c.ID, c)
-		s.account(nil, c)
+		s.add(c)
 	}
 	if !f.done() {
 		return fmt.Errorf("%w: a frame has more than its chains", errSnapshot)
 	}
 	return nil
+}
+
+// add adds a chain. Chains come in id order, so that every list that names one
+// grows at its end: that is quicker than state.account.
+func (s *loading) add(c *placement.Chain) {
+	s.chains.Load(c.ID, c)
+	for i := range c.Holders {
+		h := &c.Holders[i]
+		n := s.at[h.Node]
+		if n == nil {
+			n = s.on.change(h.Node)
+			s.at[h.Node] = n
+		}
+		n.chains.Load(c.ID, struct{}{})
+		n.usage = n.usage.Add(holderUsage(c, h))
+	}
+	s.countMoves(c, +1)
+	s.timers = max(s.timers, timersOf(c, &s.config))
 }
 
 // tight returns the map without the room that loading left: each node of the

@@ -181,6 +181,26 @@ func TestZipfOnUnequalNodes(t *testing.T) {
 	}
 }
 
+// A copy that load has brought to the only node of a zone makes room there when
+// another chain needs that zone, but does not go back to where it came from:
+// provoked by chains of one copy beside two of two copies, all in a zone of three
+// nodes, the other zone having one.
+func TestRoomIsMadeWithoutReturns(t *testing.T) {
+	for singles := range 12 {
+		s := &sim{Scene: scene.New()}
+		for i, zone := range []string{"z2", "z1", "z2", "z2"} {
+			s.AddNode(placement.NodeID(fmt.Sprintf("n%d", i))).Zone = zone
+		}
+		for i := range singles {
+			s.AddChain(placement.ChainID(fmt.Sprintf("c%02d", i)), 1, []placement.NodeID{"n0", "n2", "n3"}[i%2])
+		}
+		s.AddChain("z", 2, "n0", "n2")
+		s.AddChain("zz", 2, "n0")
+		s.settle(t)
+		s.neverBack(t)
+	}
+}
+
 // Run queues that wander by a third around 1.2 per core, and now and then reach
 // 2.5, move nothing in an even cluster.
 func TestNoisyHealthMovesNothing(t *testing.T) {

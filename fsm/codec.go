@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -22,6 +21,7 @@ const (
 	KeyMax        = 192
 	DetailMax     = 512 // of an answer's words, and of a failure's
 	HashBytes     = 32  // of a request: a SHA-256
+	entryFrame    = 64  // bytes of an entry around its operations, at most
 )
 
 // codec holds the one encoding and the one decoding mode of log and snapshot.
@@ -73,7 +73,7 @@ type opRecord struct {
 }
 
 // Encoded is an operation as an entry carries it.
-type Encoded struct{ record cbor.RawMessage }
+type Encoded struct{ record []byte }
 
 // encoding is opRecord while it is written: the body goes in as it is.
 type encoding struct {
@@ -136,25 +136,16 @@ func EncodeEntry(b Batch, ops []Encoded) ([]byte, error) {
 	if len(ops) > BatchOpsMax {
 		return nil, fmt.Errorf("a batch of %d operations: at most %d fit one log entry", len(ops), BatchOpsMax)
 	}
-	rec := struct {
-		Now      placement.Time       `cbor:"1,keyasint,omitempty"`
-		WallMs   int64                `cbor:"2,keyasint,omitempty"`
-		Term     uint64               `cbor:"3,keyasint,omitempty"`
-		ConfigAt placement.Generation `cbor:"4,keyasint,omitempty"`
-		Ops      []cbor.RawMessage    `cbor:"5,keyasint,omitempty"`
-	}{Now: b.Now, Term: b.Term, ConfigAt: b.ConfigAt, Ops: convert(ops, func(e Encoded) cbor.RawMessage { return e.record })}
-	if !b.Wall.IsZero() {
-		rec.WallMs = b.Wall.UnixMilli()
+	size := entryFrame
+	for _, e := range ops {
+		size += len(e.record)
 	}
-	var data bytes.Buffer
-	data.WriteByte(byte(max(b.Level, 1)))
-	if err := modes.enc.MarshalToBuffer(rec, &data); err != nil {
-		return nil, fmt.Errorf("encode batch: %w", err)
+	w := writer{append(make([]byte, 0, size), byte(max(b.Level, 1)))}
+	w.batch(&b, ops)
+	if len(w.data) > BatchBytesMax {
+		return nil, fmt.Errorf("the entry has %d bytes: at most %d are allowed", len(w.data), BatchBytesMax)
 	}
-	if data.Len() > BatchBytesMax {
-		return nil, fmt.Errorf("the entry has %d bytes: at most %d are allowed", data.Len(), BatchBytesMax)
-	}
-	return data.Bytes(), nil
+	return w.data, nil
 }
 
 // check refuses what no entry may carry: beyond the limits of this file, or

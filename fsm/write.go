@@ -5,9 +5,27 @@ import (
 	"math"
 )
 
-// writer appends an operation that is a decision, as the general encoder would
-// write it. It is what quick is for reading.
+// writer appends the frame of an entry, and an operation that is a decision, as
+// the general encoder would write them. It is to writing what quick is to
+// reading.
 type writer struct{ data []byte }
+
+// batch appends a batch with operations that are encoded already.
+func (w *writer) batch(b *Batch, ops []Encoded) {
+	m := w.open()
+	w.numberIf(m, 1, int64(b.Now))
+	if !b.Wall.IsZero() {
+		w.numberIf(m, 2, b.Wall.UnixMilli())
+	}
+	w.naturalIf(m, 3, b.Term)
+	w.naturalIf(m, 4, uint64(b.ConfigAt))
+	if len(ops) > 0 {
+		w.field(m, 5, cborArray, uint64(len(ops)))
+	}
+	for _, op := range ops {
+		w.data = append(w.data, op.record...)
+	}
+}
 
 // decide appends a decision with what it came with. op has been checked.
 func (w *writer) decide(op *Op, d *decisionRecord) {

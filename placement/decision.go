@@ -55,7 +55,7 @@ func (r Reason) String() string {
 	if r.Detail == "" {
 		return string(r.Name)
 	}
-	return fmt.Sprintf("%s: %s", r.Name, r.Detail)
+	return string(r.Name) + ": " + r.Detail
 }
 
 // Decision is what the scheduler proposes about one chain, and the state

@@ -92,6 +92,7 @@ func drawChain(t *rapid.T, s *scene.Scene, id placement.ChainID, nodes int) {
 			drawHolder(t, s, c, node)
 		}
 	}
+	c.EverReady = c.EverReady || slices.ContainsFunc(c.Holders, func(h placement.Holder) bool { return h.Phase == placement.Ready })
 	switch rapid.IntRange(0, 9).Draw(t, "more") {
 	case 0:
 		c.Quarantine = &placement.Quarantine{Until: s.Now + 1}

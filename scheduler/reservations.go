@@ -21,8 +21,8 @@ type Reservations struct {
 	load    []int64 // planned weight, millionths
 	leaving []int64 // bytes of copies that are on their way out
 	peers   map[placement.Label]*peer
-	bytes   int64 // no chain's copy takes more
-	barred  int   // no chain bars more nodes, -1 = unknown
+	bytes   int64                                        // no chain's copy takes more
+	barred  int                                          // no chain bars more nodes, -1 = unknown
 	shifted map[placement.Label]map[placement.NodeID]int // copies of peers that the pass has moved
 	touched []placement.NodeID                           // in the order of the changes
 }

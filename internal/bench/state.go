@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -18,8 +19,12 @@ const (
 	stallLimit   = 0.005
 )
 
-// stallBatch is the operations of one entry while stalls are measured.
-const stallBatch = 100
+// While stalls are measured, so many operations come in one entry, one entry in
+// so long: five thousand a second, far from what keeps the machine busy.
+const (
+	stallBatch = 100
+	stallPace  = 20 * time.Millisecond
+)
 
 // State measures the replicated state: memory, snapshot, restore, and how long
 // Apply is held up while a snapshot is written.
@@ -61,52 +66,57 @@ func State(ctx context.Context, cfg Config) (*Report, error) {
 	return r, ctx.Err()
 }
 
-// stalls applies entries while the state is written to a file, and as many
-// again while nothing else happens.
+// stalls applies entries while the state is written to a file, as often as the
+// time allows, and as many again while nothing else happens.
 func (w *world) stalls(ctx context.Context, cfg Config, path string, r *Report) error {
-	cfg.progress("a snapshot while entries are applied")
-	type written struct {
-		bytes int64
-		spent time.Duration
-		err   error
-	}
-	done := make(chan written, 1)
+	cfg.progress("snapshots while entries are applied")
+	writing, enough := context.WithTimeout(ctx, cfg.Length)
+	defer enough()
 	view := w.machine.View()
+	var bytes int64
+	var spent []float64
+	var failed error
+	done := make(chan struct{})
 	go func() {
-		started := time.Now()
-		n, err := writeSnapshot(view, path)
-		done <- written{n, time.Since(started), err}
+		defer close(done)
+		for failed == nil && (len(spent) == 0 || writing.Err() == nil) {
+			started := time.Now()
+			bytes, failed = writeSnapshot(view, path)
+			spent = append(spent, time.Since(started).Seconds())
+		}
 	}()
-	var snapshot *written
+	paused := pauses()
 	during, err := w.entries(ctx, func(int) bool {
 		select {
-		case s := <-done:
-			snapshot = &s
+		case <-done:
+			return false
 		default:
+			return true
 		}
-		return snapshot == nil
 	})
-	if snapshot == nil {
-		s := <-done
-		snapshot = &s
-	}
-	if err != nil || snapshot.err != nil {
-		return fmt.Errorf("a snapshot while entries are applied: %w", firstOf(err, snapshot.err))
+	longest := longestSince(paused)
+	<-done
+	if err != nil || failed != nil {
+		return fmt.Errorf("snapshots while entries are applied: %w", firstOf(err, failed))
 	}
 	cfg.progress("the same entries alone")
-	alone, err := w.entries(ctx, func(done int) bool { return done < len(during) })
+	alone, err := w.entries(ctx, func(done int) bool { return done < len(during.applies) })
 	if err != nil {
 		return err
 	}
 	r.add(
-		Figure{Key: "snapshot_seconds", What: "writing a snapshot, entries being applied", Value: snapshot.spent.Seconds(), Unit: Seconds},
-		Figure{Key: "snapshot_bytes", What: "its size", Value: float64(snapshot.bytes), Unit: Bytes},
-		Figure{Key: "stall_seconds", What: "longest Apply meanwhile", Value: slices.Max(during), Unit: Seconds, Goal: AtMost, Limit: stallLimit},
-		Figure{Key: "stall_p999_seconds", What: "Apply meanwhile, 99.9 of 100 below", Value: quantile(during, 0.999), Unit: Seconds},
-		Figure{Key: "alone_seconds", What: "longest Apply without a snapshot", Value: slices.Max(alone), Unit: Seconds, Limit: slices.Max(during), Against: "with one"},
-		Figure{Key: "alone_p999_seconds", What: "Apply without one, 99.9 of 100 below", Value: quantile(alone, 0.999), Unit: Seconds},
-		Figure{Key: "stall_entries", What: "entries applied meanwhile", Value: float64(len(during))},
+		Figure{Key: "snapshot_seconds", What: "writing a snapshot, entries being applied, median", Value: median(spent), Unit: Seconds},
+		Figure{Key: "snapshot_bytes", What: "its size", Value: float64(bytes), Unit: Bytes},
+		Figure{Key: "stall_seconds", What: "longest Apply meanwhile", Value: slices.Max(during.applies), Unit: Seconds, Goal: AtMost, Limit: stallLimit},
+		Figure{Key: "stall_p999_seconds", What: "Apply meanwhile, 99.9 of 100 below", Value: quantile(during.applies, 0.999), Unit: Seconds},
+		Figure{Key: "stall_median_seconds", What: "Apply meanwhile, median", Value: median(during.applies), Unit: Seconds},
+		Figure{Key: "spin_seconds", What: "longest of as many short calculations meanwhile", Value: slices.Max(during.spins), Unit: Seconds, Limit: slices.Max(during.applies), Against: "longest Apply"},
+		Figure{Key: "gc_pause_seconds", What: "longest pause of the garbage collector meanwhile", Value: longest, Unit: Seconds, Limit: slices.Max(during.applies), Against: "longest Apply"},
+		Figure{Key: "alone_seconds", What: "longest Apply without a snapshot", Value: slices.Max(alone.applies), Unit: Seconds, Limit: slices.Max(during.applies), Against: "with one"},
+		Figure{Key: "alone_p999_seconds", What: "Apply without one, 99.9 of 100 below", Value: quantile(alone.applies, 0.999), Unit: Seconds},
+		Figure{Key: "stall_entries", What: "entries applied meanwhile", Value: float64(len(during.applies))},
 	)
+	r.note("%d snapshots. A short calculation is one of %v that needs no memory: what it takes longer is the machine's doing, also in an Apply.", len(spent), spinLength)
 	return nil
 }
 
@@ -119,14 +129,16 @@ func firstOf(errs ...error) error {
 	return nil
 }
 
-// entries applies entries while more says so, at least one, and returns how
-// long each took.
-func (w *world) entries(ctx context.Context, more func(done int) bool) ([]float64, error) {
-	var all []float64
-	for next := 0; len(all) == 0 || more(len(all)); {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
+// paces is how long each entry took to apply, and each calculation after it.
+type paces struct{ applies, spins []float64 }
+
+// entries applies entries at a steady pace while more says so, at least one.
+func (w *world) entries(ctx context.Context, more func(done int) bool) (paces, error) {
+	var all paces
+	rounds := spinRounds()
+	pace := time.NewTicker(stallPace)
+	defer pace.Stop()
+	for next := 0; len(all.applies) == 0 || more(len(all.applies)); {
 		var ops []fsm.Op
 		for range stallBatch {
 			next++
@@ -135,15 +147,45 @@ func (w *world) entries(ctx context.Context, more func(done int) bool) ([]float6
 		}
 		data, err := fsm.EncodeBatch(fsm.Batch{Now: w.now, Ops: ops})
 		if err != nil {
-			return nil, err
+			return all, err
+		}
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+			return all, context.Cause(ctx)
 		}
 		took, err := timed(func() error { return w.enter(data) })
 		if err != nil {
-			return nil, err
+			return all, err
 		}
-		all = append(all, took.Seconds())
+		all.applies = append(all.applies, took.Seconds())
+		all.spins = append(all.spins, spin(rounds).Seconds())
 	}
 	return all, nil
+}
+
+// spinLength is how long a calculation takes that nothing holds up.
+const spinLength = time.Millisecond
+
+// spinRounds returns how many rounds take about spinLength.
+func spinRounds() int {
+	const probe = 10_000
+	quickest := time.Hour
+	for range 10 {
+		quickest = min(quickest, spin(probe))
+	}
+	return int(probe * spinLength / max(quickest, 1))
+}
+
+// spin returns how long a calculation of so many rounds takes.
+func spin(rounds int) time.Duration {
+	started := time.Now()
+	x := 1
+	for range rounds {
+		x = x*6364136223846793005 + 1
+	}
+	runtime.KeepAlive(x) // or it would be left out
+	return time.Since(started)
 }
 
 func writeSnapshot(view *fsm.View, path string) (int64, error) {

@@ -59,14 +59,37 @@ func (w *World) inject() {
 	if w.rng.IntN(400) == 0 {
 		w.whim()
 	}
+	if w.rng.IntN(20) == 0 {
+		w.gossip()
+	}
 }
 
-// whim lets a scorer that talks nonsense decide for a while.
+// whim lets another scorer decide for a while: none at all, one that talks
+// nonsense, or one that does not let every node hold every chain.
 func (w *World) whim() {
-	w.scorer = scorer.New()
-	if w.chance("scorer of chance", 2) {
+	switch {
+	case w.chance("no scorer", 6):
+		w.scorer = nil
+	case w.chance("scorer of chance", 3):
 		w.scorer = noise{w}
+	case w.chance("picky scorer", 3):
+		w.scorer = picky{scorer.New()}
+	default:
+		w.scorer = scorer.New()
 	}
+}
+
+// picky is a scorer without opinions that forbids each chain some nodes.
+type picky struct{ *scorer.Scorer }
+
+// Bind implements scheduler.Binder.
+func (p picky) Bind(*placement.View, placement.Facts, *scheduler.Reservations) scheduler.PlacementScorer {
+	return p
+}
+
+// Eligible implements scheduler.Eligibility.
+func (picky) Eligible(chain placement.ChainID, n placement.NodeID) (string, bool) {
+	return "it is not to its taste", (chain[len(chain)-1]+n[len(n)-1])%5 != 0
 }
 
 // noise is a scorer whose opinions are chance, and sometimes no numbers.
@@ -217,14 +240,15 @@ func (w *World) refilled() error {
 	v := w.machine.View()
 	var err error
 	v.Chains.Ascend("", func(id placement.ChainID, c *placement.Chain) bool {
-		want := min(c.Spec.Desired, len(w.nodes))
-		if live := v.LiveCount(c); live != want && !w.gone(c) {
+		want := min(c.Spec.Desired, w.suitable(c))
+		// One that must leave a node, with nowhere to go, stays on top.
+		if live := v.LiveCount(c); (live < want || live > c.Spec.Desired) && !w.gone(c) {
 			err = fmt.Errorf("refills: chain %s has %d live copies of %d (health %s, %+v)", id, live, want, v.HealthOf(c), *c)
 		}
 		for _, m := range c.Moves {
 			// A move whose victim may not go, for want of one more node, waits
 			// without end (rule S8).
-			if m.Phase != placement.MoveWaiting || c.Spec.Desired < len(w.nodes) {
+			if m.Phase != placement.MoveWaiting || c.Spec.Desired < w.suitable(c) {
 				err = fmt.Errorf("quiet: chain %s still has an open move: %+v", id, m)
 			}
 		}

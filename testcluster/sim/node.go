@@ -16,6 +16,7 @@ type node struct {
 	w           *World
 	id          placement.NodeID
 	zone        string
+	wears       outfit
 	instance    int
 	process     int
 	up          bool
@@ -43,7 +44,7 @@ type letter struct {
 }
 
 func newNode(w *World, i int) *node {
-	n := &node{w: w, id: placement.NodeID(fmt.Sprintf("n%d", i+1))}
+	n := &node{w: w, id: placement.NodeID(fmt.Sprintf("n%d", i+1)), wears: w.outfit()}
 	if w.zones > 0 {
 		n.zone = fmt.Sprintf("z%d", i%w.zones+1)
 	}
@@ -54,7 +55,10 @@ func newNode(w *World, i int) *node {
 func (n *node) start() {
 	n.up, n.process, n.pulls, n.mail = true, n.process+1, nil, nil
 	n.view = n.w.machine.View()
-	n.w.note("start %s", n.id)
+	if n.process > 1 && !n.w.calm && n.w.chance("node changed", 3) {
+		n.refit()
+	}
+	n.w.note("start %s in %q: %+v", n.id, n.zone, n.wears)
 }
 
 // crash stops the process; the disk stays.
@@ -141,10 +145,7 @@ func (n *node) announce() error {
 	if m := n.w.machine.View().Node(n.id); m != nil && m.Process == n.name() {
 		return nil
 	}
-	return n.w.apply(fsm.Op{Actor: string(n.id), Reason: "start", Body: &fsm.Announce{
-		Node: n.id, Instance: n.instanceName(), Process: n.name(),
-		Role: placement.RoleServer, FeatureLevel: 1, CapacityBytes: 1 << 20, Zone: n.zone,
-	}})
+	return n.w.apply(fsm.Op{Actor: string(n.id), Reason: "start", Body: n.announcement()})
 }
 
 // duties translates what the state asks, as a node's holder loop is told it.

@@ -37,6 +37,7 @@ type World struct {
 	cursor  scheduler.Cursor
 	planner *scheduler.Planner // of the present leader
 	scorer  scheduler.PlacementScorer
+	facts   placement.Facts
 	nodes   []*node
 	zones   int         // 0 = none
 	late    []fsm.Batch // batches that reach the log later than they were made
@@ -159,25 +160,6 @@ func (w *World) newChain() fsm.Op {
 	return fsm.Op{Actor: "sim", Reason: "create", Body: fsm.NewPutChain(placement.ChainID(fmt.Sprintf("c%03d", w.made)), w.spec())}
 }
 
-// spec is what somebody wants of a chain.
-func (w *World) spec() placement.Spec {
-	spec := placement.Spec{Desired: 1 + w.rng.IntN(4), SizeBytes: int64(w.rng.IntN(1000))}
-	if w.rng.IntN(4) == 0 {
-		spec.MinReady = 1 + w.rng.IntN(spec.Desired)
-	}
-	if w.rng.IntN(4) == 0 {
-		cooldown, delay := time.Duration(w.rng.IntN(300))*time.Second, time.Duration(w.rng.IntN(30))*time.Second
-		spec.Cooldown, spec.RepairDelay = &cooldown, &delay
-	}
-	if w.rng.IntN(8) == 0 {
-		spec.Policy = []placement.Policy{placement.PolicyLazy, placement.PolicyPinned}[w.rng.IntN(2)]
-	}
-	if w.rng.IntN(8) == 0 {
-		spec.Prefer = []string{"zone=z1"}
-	}
-	return spec
-}
-
 // apply commits operations as one entry of the present term.
 func (w *World) apply(ops ...fsm.Op) error {
 	return w.commit(fsm.Batch{Now: w.now, Ops: ops})
@@ -234,9 +216,12 @@ func (w *World) lead() error {
 	if err := w.apply(w.sightings()...); err != nil {
 		return err
 	}
+	if !w.calm && w.rng.IntN(4) == 0 {
+		return nil // it is busy elsewhere: the next plan has more changes to follow
+	}
 	v := w.machine.View()
-	in := scheduler.Input{View: &v.View, Now: v.Now, Config: v.Config, Scorer: w.scorer, Cursor: w.cursor}
-	plan := w.planner.Plan(in, v.Touched)
+	in := scheduler.Input{View: &v.View, Facts: w.facts, Now: v.Now, Config: v.Config, Scorer: w.scorer, Cursor: w.cursor, Work: w.work()}
+	plan := w.planner.Plan(in, w.changes(v))
 	if _, moody := w.scorer.(noise); moody {
 		// it never says the same twice
 	} else if full := scheduler.Decide(in); !reflect.DeepEqual(plan, full) {

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/holdfast-cluster/holdfast/api"
 )
@@ -17,10 +18,10 @@ import (
 // type or a second value is refused, and named. An empty body is an object
 // without fields if that is allowed.
 func (x *exchange) decode(into any, emptyAllowed bool) error {
-	return decodeStrict(x.body, into, emptyAllowed)
+	return decodeStrict(x.body, into, emptyAllowed, x.fields)
 }
 
-func decodeStrict(body []byte, into any, emptyAllowed bool) error {
+func decodeStrict(body []byte, into any, emptyAllowed bool, fields *fieldTable) error {
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
 		if emptyAllowed {
@@ -33,7 +34,7 @@ func decodeStrict(body []byte, into any, emptyAllowed bool) error {
 	}
 	err := unmarshalStrict(body, into)
 	if err == nil {
-		return checkKeys(body, reflect.TypeOf(into))
+		return checkKeys(body, reflect.TypeOf(into), fields)
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) || errors.Is(err, errTrailing) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -62,11 +63,11 @@ func unmarshalStrict(data []byte, into any) error {
 // already, which bounds its depth.
 type keyCheck struct {
 	dec    *json.Decoder
-	fields map[reflect.Type]map[string]reflect.Type
+	fields *fieldTable
 }
 
-func checkKeys(body []byte, t reflect.Type) error {
-	k := &keyCheck{json.NewDecoder(bytes.NewReader(body)), map[reflect.Type]map[string]reflect.Type{}}
+func checkKeys(body []byte, t reflect.Type, fields *fieldTable) error {
+	k := &keyCheck{json.NewDecoder(bytes.NewReader(body)), fields}
 	return k.value(t, "")
 }
 
@@ -103,8 +104,9 @@ func (k *keyCheck) value(t reflect.Type, path string) error {
 // object checks the inside of an object.
 func (k *keyCheck) object(t reflect.Type, path string) error {
 	isStruct := t != nil && t.Kind() == reflect.Struct
-	if isStruct && k.fields[t] == nil {
-		k.fields[t] = fieldsOf(t)
+	var fields map[string]reflect.Type
+	if isStruct {
+		fields = k.fields.of(t)
 	}
 	seen := map[string]bool{}
 	for k.dec.More() {
@@ -114,7 +116,7 @@ func (k *keyCheck) object(t reflect.Type, path string) error {
 		}
 		name, _ := token.(string)
 		sub := strings.TrimPrefix(path+"."+name, ".")
-		field := k.fields[t][name]
+		field := fields[name]
 		switch {
 		case isStruct && field == nil:
 			return api.InvalidField(sub, "%s: there is no such field", sub)
@@ -127,6 +129,18 @@ func (k *keyCheck) object(t reflect.Type, path string) error {
 		}
 	}
 	return nil
+}
+
+// fieldTable remembers the fields of the types that bodies are read into. They
+// are few and never change.
+type fieldTable struct{ known sync.Map } // reflect.Type to map[string]reflect.Type
+
+func (f *fieldTable) of(t reflect.Type) map[string]reflect.Type {
+	known, ok := f.known.Load(t)
+	if !ok {
+		known, _ = f.known.LoadOrStore(t, fieldsOf(t))
+	}
+	return known.(map[string]reflect.Type) //nolint:errcheck,forcetypeassert // nothing else is put there
 }
 
 // fieldsOf returns the types of a struct's fields by their names in JSON.

@@ -91,7 +91,7 @@ func (s *Server) patchConfig(ctx context.Context, _ *WriteParams) (*api.Config, 
 // default.
 func merge(body []byte, base placement.Config) (placement.Config, error) {
 	out := renderConfig(&base)
-	if err := decodeStrict(body, out, false); err != nil {
+	if err := decodeStrict(body, out, false, new(fieldTable)); err != nil {
 		return base, err
 	}
 	var keys map[string]json.RawMessage
@@ -121,7 +121,7 @@ func merge(body []byte, base placement.Config) (placement.Config, error) {
 	if err != nil {
 		return base, errorf("encoding the defaults: %w", err)
 	}
-	if err := decodeStrict(reset, out, false); err != nil {
+	if err := decodeStrict(reset, out, false, new(fieldTable)); err != nil {
 		return base, err
 	}
 	cfg := readConfig(out)

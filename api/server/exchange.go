@@ -38,6 +38,7 @@ type exchange struct {
 	reason   string    // of the query
 
 	body    []byte
+	fields  *fieldTable
 	request fsm.Request // of a write
 
 	status int      // of a good answer
@@ -132,7 +133,7 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) *api.Problem {
 // open reads what is common to all requests.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, rt *route) (*exchange, *api.Problem) {
 	x := &exchange{
-		route: rt, w: w, r: r, status: http.StatusOK,
+		route: rt, w: w, r: r, status: http.StatusOK, fields: &s.fields,
 		forwarded: r.Header.Get(api.HeaderForwarded) != "",
 		lineage:   r.Header.Get(api.HeaderLineage),
 	}

@@ -154,6 +154,7 @@ type Server struct {
 	routes  map[string]*route // by ServeMux pattern
 	metrics *metrics
 	tally   tally
+	fields  fieldTable
 }
 
 // New returns a server. It starts nothing; mount it as an [http.Handler].

@@ -106,7 +106,7 @@ func (t *tx) answerStrays(b *Report) []CopyAnswer {
 		if c != nil && c.Holder(b.Node) != nil {
 			continue // an older version beside the listed copy, or work in progress
 		}
-		verdict := t.judge(c, item)
+		verdict := t.judge(c, b.Node, item)
 		answers = append(answers, CopyAnswer{item.Chain, item.Epoch, verdict})
 		if verdict == CopyAdopt {
 			t.adopt(c, b.Node)
@@ -125,8 +125,11 @@ func (t *tx) answerStrays(b *Report) []CopyAnswer {
 	return answers
 }
 
-// judge answers for a copy that the state does not list (rule S1).
-func (t *tx) judge(c *placement.Chain, item *ReportItem) CopyVerdict {
+// judge answers for a copy on node that the state does not list (rule S1). A
+// node that would have to give it up again keeps it unlisted until it is
+// superfluous, unless it is all there is: adopted and called off in turn, it
+// would never come to rest.
+func (t *tx) judge(c *placement.Chain, node placement.NodeID, item *ReportItem) CopyVerdict {
 	tomb, deleted := t.tombstones.Get(item.Chain)
 	switch {
 	case t.guard != nil && (c != nil || deleted):
@@ -140,11 +143,17 @@ func (t *tx) judge(c *placement.Chain, item *ReportItem) CopyVerdict {
 	switch live := v.LiveCount(c); {
 	case live >= c.Spec.Desired:
 		return CopyDiscard
-	case item.SHA256 == c.SHA256():
+	case item.SHA256 == c.SHA256() && (live == 0 && c.EverReady || mayStay(&v, c, node)):
 		return CopyAdopt
 	default:
 		return CopyWait
 	}
+}
+
+// mayStay tells whether nothing would take a copy of c off node again.
+func mayStay(v *placement.View, c *placement.Chain, node placement.NodeID) bool {
+	_, ok := v.EligibleHolder(c, node)
+	return ok && v.Node(node).Eligibility != placement.Draining && v.Node(node).Eligibility != placement.Maintenance
 }
 
 // adopt lists a copy that is there already. It gets an epoch of its own, so

@@ -85,6 +85,42 @@ func TestS1UnlistedCopies(t *testing.T) {
 	}
 }
 
+// S1: a copy that the state does not list is not adopted where it would have to
+// go again, for then it is called off and found again without end, but kept; it
+// is adopted there when no other copy is live, and elsewhere as ever.
+func TestS1UnlistedCopiesWhereTheyMayNotStay(t *testing.T) {
+	r := newRig(t, "a", "b", "c")
+	choosy := spec(3)
+	choosy.Require = []string{"node!=c"}
+	r.chain("choosy", choosy, "a")
+	r.chain("any", spec(3), "a")
+	r.chain("drained", spec(1), "b")
+	found := []ReportItem{{Chain: "choosy", Epoch: 1, Phase: ReportReady}, {Chain: "any", Epoch: 1, Phase: ReportReady}}
+	answers := func(node placement.NodeID, choosy, other CopyVerdict) {
+		t.Helper()
+		res := r.report(node, true, found...)
+		if got, rest := answerFor(res, "choosy"), answerFor(res, "any"); got != choosy || rest != other {
+			t.Errorf("node %s: %s and %s, want %s and %s", node, got, rest, choosy, other)
+		}
+	}
+	r.do(&SetEligibility{Node: "b", Eligibility: placement.Draining})
+	answers("b", CopyWait, CopyWait)
+	r.do(&SetEligibility{Node: "b", Eligibility: placement.Cordoned})
+	answers("b", CopyAdopt, CopyAdopt)
+	answers("c", CopyWait, CopyAdopt)
+	r.observe("a", placement.NodeSuspect)
+	r.observe("b", placement.NodeSuspect)
+	res := r.report("c", true, found[0])
+	if got := answerFor(res, "choosy"); got != CopyAdopt {
+		t.Errorf("the last copy within reach: %s, want %s", got, CopyAdopt)
+	}
+	r.do(NewPutChain("young", choosy))
+	res = r.report("c", true, ReportItem{Chain: "young", Epoch: 1, Phase: ReportReady})
+	if got := answerFor(res, "young"); got != CopyWait {
+		t.Errorf("a copy of a chain that can be begun elsewhere: %s, want %s", got, CopyWait)
+	}
+}
+
 // S1: a discard that was ordered must not outlive what made the copy
 // superfluous. The order stands, the node is slow, the live copies die.
 func TestS1DiscardIsLookedAtAgain(t *testing.T) {

@@ -78,6 +78,8 @@ func (p *pass) targetLost(c *placement.Chain, m *placement.Move, target *placeme
 		return fmt.Sprintf("node %s no longer holds the chain", m.To)
 	case target.Lost:
 		return fmt.Sprintf("node %s is lost", m.To)
+	case p.view.Node(m.To) != nil && c.EverReady && p.view.LiveCount(c) == 0:
+		return ""
 	case draining(p.view.Node(m.To)):
 		return fmt.Sprintf("node %s is %s", m.To, p.view.Node(m.To).Eligibility)
 	}

@@ -22,7 +22,7 @@ const (
 	proposeTimeout = 10 * time.Second
 	lookGap        = 5 * time.Millisecond // least time between two looks: a busy log wakes the leader all the time
 	lookGapMax     = 50 * time.Millisecond
-	lookShare      = 10          // looks that come to nothing take one part in so many of the time
+	lookShare      = 20          // looks that come to nothing take one part in so many of the time
 	tickEvery      = time.Second // while a timer runs (rule S13)
 	slowTickEvery  = time.Minute // while only tombstones wait
 )

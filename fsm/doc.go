@@ -10,7 +10,9 @@
 //
 // The package owns the only codec of log and snapshot: deterministic CBOR
 // with integer keys, decoded strictly. The same state has the same bytes on
-// every node. A golden file pins the bytes of every operation.
+// every node. A golden file pins the bytes of every operation. Decisions, which
+// come in thousands, are read and written by code of their own, which fuzzing
+// and properties hold to what the general codec does.
 //
 // It does not propose, elect, log or tell the time: cluster time arrives in
 // the entries (rule S13). It is pure; Apply and Restore have one caller, all

@@ -7,8 +7,7 @@ import "github.com/holdfast-cluster/holdfast/placement"
 func (p *pass) forced() {
 	for i := range p.view.Forced {
 		f := &p.view.Forced[i]
-		if len(p.plan.Decisions) >= DecisionsMax {
-			p.plan.More = true
+		if p.filled() {
 			return
 		}
 		c := p.view.Chain(f.Chain)

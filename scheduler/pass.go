@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"iter"
+	"strings"
 
 	"github.com/holdfast-cluster/holdfast/placement"
 )
@@ -18,6 +19,7 @@ type pass struct {
 	ties     TieBreaker      // nil = the lowest id
 	screener Screener        // nil = balance examines every chain
 	plan     Plan
+	words    int // bytes of the decisions of plan, roughly
 	touched  map[placement.ChainID]bool
 	trace    *trace // nil unless explaining
 	full     fullness
@@ -133,11 +135,17 @@ func (p *pass) stop(cause placement.Cause, examined, all int) bool {
 		p.plan.More, p.plan.Passes = true, max(p.plan.Passes, (all+p.Work-1)/p.Work)
 		return true
 	}
-	if len(p.plan.Decisions) >= DecisionsMax {
-		p.plan.More = true
+	if p.filled() {
 		return true
 	}
 	return cause != "" && p.spent(cause)
+}
+
+// filled tells whether the plan has no place for one more decision.
+func (p *pass) filled() bool {
+	filled := len(p.plan.Decisions) >= DecisionsMax || p.words > wordsMax
+	p.plan.More = p.plan.More || filled
+	return filled
 }
 
 // spent tells whether no move of that cause can be opened any more, whatever
@@ -173,6 +181,10 @@ type fullness struct {
 // decide adds a decision about c to the plan.
 func (p *pass) decide(c *placement.Chain, d placement.Decision) {
 	d.Chain, d.ChainRevision = c.ID, c.Revision
+	if n := len(d.Reason.Detail); n > detailMax {
+		d.Reason.Detail = strings.ToValidUTF8(d.Reason.Detail[:detailMax], "") + " …"
+	}
+	p.words += 256 + len(d.Chain) + len(d.From) + len(d.To) + len(d.Source) + 2*len(d.Reason.Detail)
 	p.r.take(c, &d)
 	p.touched[c.ID] = true
 	p.plan.Decisions = append(p.plan.Decisions, d)

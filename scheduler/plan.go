@@ -11,6 +11,12 @@ func DefaultConfig() Config { return placement.DefaultConfig() }
 // DecisionsMax bounds the decisions of one plan: one entry of the log.
 const DecisionsMax = 512
 
+// Bounds of the words of a plan, for the same entry.
+const (
+	wordsMax  = 448 << 10 // bytes of all decisions, a reason counted twice
+	detailMax = 896       // bytes of one reason: an operator's may be as long as the log takes
+)
+
 // WorkUsual is a good bound for [Input].Work: some 10 ms for the arm that looks
 // at chains which have nowhere better to go.
 const WorkUsual = 5_000

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/scheduler"
 	"github.com/holdfast-cluster/holdfast/scheduler/internal/scene"
@@ -366,6 +369,36 @@ func TestPlanIsBounded(t *testing.T) {
 	second := scheduler.Decide(in)
 	if got := second.Decisions[0].Chain; got != "c0512" {
 		t.Errorf("the second pass begins at %s, want c0512", got)
+	}
+}
+
+// A plan fits one entry of the log also in bytes, and each of its reasons what
+// the log takes: provoked by forced moves, for which operators had much to say.
+func TestPlanIsBoundedInBytes(t *testing.T) {
+	s := scene.New()
+	long := func(c string) string { return strings.Repeat(c, 58) }
+	a, b := placement.NodeID(long("a")), placement.NodeID(long("b"))
+	s.AddNode(a)
+	s.AddNode(b)
+	s.Config.MovesMax, s.Config.NodeMovesInMax, s.Config.NodeMovesOutMax = 1<<20, 1<<20, 1<<20
+	for i := range 600 {
+		id := placement.ChainID(fmt.Sprintf("%s%s-%04d", long("c"), long("d"), i))
+		s.AddChain(id, 1, a)
+		s.Forced = append(s.Forced, placement.Forced{ID: placement.Revision(i + 1), Chain: id, To: b, Reason: "a" + strings.Repeat("é", 511), Expires: s.Now.Add(time.Hour)})
+	}
+	plan := scheduler.Decide(inputOf(s, nil))
+	if len(plan.Decisions) < 100 || !plan.More {
+		t.Fatalf("%d decisions, more %v", len(plan.Decisions), plan.More)
+	}
+	var batch fsm.Batch
+	for _, d := range plan.Decisions {
+		batch.Ops = append(batch.Ops, fsm.Op{Actor: "scheduler", Reason: d.Reason.String(), Body: fsm.NewDecide(d)})
+		if n := len(d.Reason.String()) + 64; n > fsm.ReasonMax || !utf8.ValidString(d.Reason.Detail) {
+			t.Fatalf("a reason takes %d bytes: %q", n, d.Reason)
+		}
+	}
+	if _, err := fsm.EncodeBatch(batch); err != nil {
+		t.Error(err)
 	}
 }
 

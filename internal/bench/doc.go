@@ -3,8 +3,8 @@
 // beside a rival that was measured in the same run.
 //
 // It is not a test: nothing fails because a machine is slow, and no figure is
-// remembered. What it runs is the product's own code: states are built by the
-// operations of the log, plans made by scheduler.Planner with the production
+// remembered. What it runs is the product's own code: states are restored from
+// what the log's operations would have left, plans made by scheduler.Planner with the production
 // scorer, decisions committed by cluster.Node, contents copied between agents.
 // Nothing listens beyond the loopback address, and all files lie in one
 // temporary directory that is removed at the end.

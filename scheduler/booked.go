@@ -158,11 +158,12 @@ func peerLabel(expr string) placement.Label {
 	return placement.Label{Key: key, Value: value}
 }
 
-// labelsOf returns what other chains may name c by.
+// labelsOf returns what other chains may name c by. A label with the key that
+// stands for the id is not among it, as [placement.PeerMatches] has it.
 func labelsOf(c *placement.Chain) iter.Seq[placement.Label] {
 	return func(yield func(placement.Label) bool) {
 		for _, l := range c.Spec.Labels {
-			if !yield(l) {
+			if l.Key != "chain" && !yield(l) {
 				return
 			}
 		}

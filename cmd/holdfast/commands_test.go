@@ -134,7 +134,7 @@ func TestCommands(t *testing.T) {
 		"node cordon n1 --reason why", "node uncordon n1", "node weight n1 0.5 --reason why",
 		"node remove n1 --allow-data-loss --reason why", "node orphans n1 --purge x --reason why",
 		"chain list --prefix w --limit 2", "chain show web --consistency stale", "chain explain web",
-		"chain create new --desired 2 --size 1GiB --label a=b --require disk=ssd --cooldown 1m --reason why",
+		"chain create new --desired 2 --size 1GiB --label a=b,c --require disk=ssd --cooldown 1m --reason why",
 		"chain show picky",
 		"chain create new --spread none --max-per-zone 2 --anti-affinity db=orders --anti-affinity chain=x --colocate chain=web --near zone=a --prefer cores>=8",
 		"chain update web --reset cooldown,require --desired 2 --min-ready 1", "chain update picky --reset spread,max-per-zone,anti_affinity,colocate,near", "chain delete web --reason why",

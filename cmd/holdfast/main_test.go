@@ -164,6 +164,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"chain", "list", "--limit", "0"}, "--limit: 0 is not within 1..1000"},
 		{[]string{"chain", "delete", "x"}, "--reason is missing"},
 		{[]string{"chain", "create", "x", "--size", "big"}, "--size: "},
+		{[]string{"chain", "create", "x", "--gap", "NaN"}, "--gap: give a finite number"},
 		{[]string{"chain", "create", "x", "--label", "a"}, "--label: "},
 		{[]string{"node", "weight", "n1", "2"}, "not a number from 0 to 1"},
 		{[]string{"node", "weight", "n1", "nan"}, "not a number from 0 to 1"},

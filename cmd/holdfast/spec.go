@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -31,7 +32,7 @@ func specFlags(cmd *cobra.Command) *specValues {
 	f.IntVar(&v.minReady, "min-ready", 0, "live copies that voluntary drops leave (default: desired)")
 	f.StringVar(&v.size, "size", "", "expected bytes of one copy, such as 20GiB")
 	f.Float64Var(&v.weight, "weight", 1, "load of one copy beside other chains")
-	f.StringSliceVar(&v.labels, "label", nil, "words of yours, KEY=VALUE (repeatable)")
+	f.StringArrayVar(&v.labels, "label", nil, "words of yours, KEY=VALUE (repeatable)")
 	f.StringVar(&v.policy, "policy", "eager", "how readily balance moves it: eager, lazy or pinned")
 	f.Float64Var(&v.floor, "floor", 0, "score below which a holder is moved (default: the cluster's)")
 	f.Float64Var(&v.gap, "gap", 0, "by how much another node must be better (default: the cluster's)")
@@ -50,6 +51,9 @@ func specFlags(cmd *cobra.Command) *specValues {
 // change puts into a spec what was given on the command line.
 func (v *specValues) change(cmd *cobra.Command, spec *api.Spec) error {
 	given := cmd.Flags().Changed
+	if sum := v.weight + v.floor + v.gap; math.IsNaN(sum) || math.IsInf(sum, 0) { // JSON has no word for it
+		return usage("--weight, --floor or --gap: give a finite number")
+	}
 	if given("desired") {
 		spec.Desired = &v.desired
 	}

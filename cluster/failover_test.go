@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -149,6 +152,37 @@ func TestStaleTermRefused(t *testing.T) {
 		}
 	})
 }
+
+// A plan that does not get into the log is made again, though nothing in the
+// state has changed: provoked by a log that takes no plan once.
+func TestPlanThatIsLostIsMadeAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll(1, 1)
+		r := w.settle(1).node.reign.Load()
+		synctest.Wait()
+		apply, lost := r.proposer.apply, 0
+		r.proposer.apply = func(data []byte, timeout time.Duration) raft.ApplyFuture {
+			if b, err := fsm.DecodeBatch(data); err == nil && b.Term != 0 && lost == 0 {
+				lost++
+				return fullLog{}
+			}
+			return apply(data, timeout)
+		}
+		w.write("x")
+		w.until("the chain has its copy", time.Minute, func() bool {
+			v := r.node.View()
+			return v.LiveCount(v.Chain("x")) == 1
+		})
+		if lost != 1 {
+			t.Errorf("%d plans were lost, want one", lost)
+		}
+	})
+}
+
+// fullLog is the future of an entry for which there was no place in time.
+type fullLog struct{ raft.ApplyFuture }
+
+func (fullLog) Error() error { return raft.ErrEnqueueTimeout }
 
 // A linearizable read sees every acknowledged write; on a leader that has lost
 // its quorum it fails instead of answering from the past.

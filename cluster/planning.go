@@ -62,6 +62,7 @@ func (r *reign) plan(ctx context.Context, view *fsm.View) (decides bool) {
 	p.more = plan.More && (len(plan.Decisions) > 0 || p.passes < plan.Passes)
 	if len(plan.Decisions) > 0 && !r.decide(ctx, view, plan.Decisions) {
 		p.pause, p.more = input.Now.Add(view.Config.TickInterval), false
+		p.wake = p.pause // a plan that did not reach the log changed nothing that would wake the leader
 	}
 	if first {
 		r.node.cfg.Metrics.FirstDecisionSeconds.Set(time.Since(r.began).Seconds())

@@ -271,6 +271,9 @@ func (s *Scenario) checkEvent(e *Event) error {
 			return fmt.Errorf("%s.%w", t.key, err)
 		}
 	}
+	if e.At.Duration > s.Duration.Duration {
+		return fmt.Errorf("at: it is behind the end of the run (duration %v)", s.Duration.Duration)
+	}
 	if e.Noise != nil && (*e.Noise < 0 || *e.Noise > 1) {
 		return fmt.Errorf("noise: %v is not within 0..1", *e.Noise)
 	}

@@ -36,6 +36,7 @@ func TestParseNamesTheKey(t *testing.T) {
 		{"name: x\nnodes: [{count: 3}]\nchains: [{count: 2, spec: {policy: brisk}}]", `chains[0].spec.policy: "brisk" is none of`},
 		{"name: x\nnodes: [{count: 3}]\nchains: [{count: 2, size: {fixed: 1, uniform: [1, 2]}}]", "chains[0].size: give one of fixed, uniform, zipf"},
 		{"name: x\nnodes: [{count: 3}]\nchains: [{count: 2, weight: {uniform: [2, 1]}}]", "chains[0].weight: uniform wants the least and the largest"},
+		{fewNodes + "duration: 1h\nevents: [{at: 61m, resume_repair: true}]", "events[0].at: it is behind the end of the run (duration 1h0m0s)"},
 		{fewNodes + "events: [{at: 1m}]", "events[0].at: nothing happens then"},
 		{fewNodes + "events: [{at: later, resume_repair: true}]", "events[0].at: \"later\" is not a duration"},
 		{fewNodes + "events: [{at: 1m, noise: 0.1, add: {count: 1}}]", "events[0].noise: an event does one thing, and add is given already"},

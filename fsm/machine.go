@@ -50,7 +50,7 @@ type View struct {
 	changes    ring[Change]
 	strays     *btree.Map[string, Stray]
 	tombstones *btree.Map[placement.ChainID, Tombstone]
-	requests   *btree.Map[string, request]
+	requests   *btree.Map[string, *request]
 	changesCut placement.Revision
 	timers     placement.Time
 	next       chan struct{}

@@ -43,11 +43,11 @@ func (t *tx) remember(req Request, result Result) {
 	if answer.Chain != nil && encodedSize(answer) > AnswerMax {
 		answer.Chain = nil
 	}
-	t.setRequest(request{key: req.Key, hash: req.Hash, expires: t.now.Add(t.config.RequestTTL), answer: answer})
+	t.setRequest(&request{key: req.Key, hash: req.Hash, expires: t.now.Add(t.config.RequestTTL), answer: answer})
 }
 
 // setRequest stores a remembered answer and books its size.
-func (s *state) setRequest(r request) {
+func (s *state) setRequest(r *request) {
 	r.size = int64(encodedSize(r.answer) + len(r.key) + len(r.hash))
 	s.requests.Set(r.key, r)
 	s.expiries.Set(expiryKey(r.expires, r.key), r.key)

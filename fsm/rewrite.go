@@ -38,7 +38,7 @@ func Rewrite(saved io.Reader, present *View, lineage string, out io.Writer) erro
 		s.guard = append(s.guard, id)
 		return true
 	})
-	s.requests, s.strays = new(btree.Map[string, request]), new(btree.Map[string, Stray])
+	s.requests, s.strays = new(btree.Map[string, *request]), new(btree.Map[string, Stray])
 	s.rewriteChains()
 	s.configGen = placement.Generation(s.draw())
 	_, err = s.freeze().WriteTo(out)

@@ -126,7 +126,7 @@ func (v *View) WriteTo(out io.Writer) (int64, error) {
 	w.chains(v.Chains)
 	v.tombstones.Scan(func(_ placement.ChainID, t Tombstone) bool { return w.record(recTombstone, tombstoneRecord(t)) })
 	v.strays.Scan(func(_ string, s Stray) bool { return w.record(recStray, strayRecord(s)) })
-	v.requests.Scan(func(_ string, r request) bool {
+	v.requests.Scan(func(_ string, r *request) bool {
 		return w.record(recRequest, requestRecord{r.key, r.hash, r.expires, r.answer})
 	})
 	for i := range v.decisions.len() {
@@ -274,7 +274,7 @@ func (s *loading) take(kind recordKind, body []byte) error {
 		return load(body, func(r *strayRecord) { s.strays.Set(strayKey(r.Node, r.Chain, r.Epoch), Stray(*r)) })
 	case recRequest:
 		return load(body, func(r *requestRecord) {
-			s.setRequest(request{key: r.Key, hash: r.Hash, expires: r.Expires, answer: r.Answer})
+			s.setRequest(&request{key: r.Key, hash: r.Hash, expires: r.Expires, answer: r.Answer})
 		})
 	case recDecision:
 		return load(body, func(r *historyRecord) { s.decisions.push(r.Revision, *r.record()) })

@@ -43,7 +43,7 @@ type state struct {
 	decisions  ring[placement.Record]
 	strays     *btree.Map[string, Stray]
 	tombstones *btree.Map[placement.ChainID, Tombstone]
-	requests   *btree.Map[string, request]
+	requests   *btree.Map[string, *request]
 
 	// Derived, never encoded: rebuilt on restore.
 	on        onNodes
@@ -63,7 +63,7 @@ func newState() *state {
 		nodes:      new(btree.Map[placement.NodeID, *placement.Node]),
 		strays:     new(btree.Map[string, Stray]),
 		tombstones: new(btree.Map[placement.ChainID, Tombstone]),
-		requests:   new(btree.Map[string, request]),
+		requests:   new(btree.Map[string, *request]),
 		on:         onNodes{nodes: new(btree.Map[placement.NodeID, *onNode])},
 		expiries:   new(btree.Map[string, string]),
 		endings:    new(btree.Map[string, placement.ChainID]),
@@ -123,6 +123,9 @@ func (s *state) putChain(c *placement.Chain) {
 // (progress, the link to the last decision).
 func (s *state) setChain(c *placement.Chain) {
 	slices.SortFunc(c.Holders, func(a, b placement.Holder) int { return cmp.Compare(a.Node, b.Node) })
+	if len(c.Moves) == 0 {
+		c.Moves = nil // a list emptied in place would keep its memory for good
+	}
 	old, _ := s.chains.Set(c.ID, c)
 	s.account(old, c)
 }

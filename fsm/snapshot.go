@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/tidwall/btree"
@@ -108,6 +109,7 @@ func (w *recordWriter) chains(all placement.Table[placement.ChainID, *placement.
 		if f.full() {
 			w.record(recChains, &f.frameRecord)
 			f.clear()
+			runtime.Gosched() // an Apply that waits for a processor gets this one
 		}
 		return w.err == nil
 	})

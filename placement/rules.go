@@ -157,9 +157,31 @@ func (v *View) hindrance(c *Chain, node NodeID, n *Node) hindrance {
 	if n == nil {
 		return hindrance{UnknownNode, "is not a member", ""}
 	}
-	switch {
-	case c.Holder(node) != nil:
+	if c.Holder(node) != nil {
 		return hindrance{AlreadyHolder, "already holds chain %s", string(c.ID)}
+	}
+	if h := n.hindrance(); h.code != Accepted {
+		return h
+	}
+	if c.BackedOff(node, v.Now) {
+		return hindrance{Cooling, "failed for chain %s a while ago", string(c.ID)}
+	}
+	if expr := n.misses(c); expr != "" {
+		return hindrance{IneligibleTarget, "does not satisfy %q", expr}
+	}
+	if u := v.Usage(node); n.CapacityBytes > 0 && u.UsedBytes+u.ReservedBytes+c.SizeBytes() > n.CapacityBytes {
+		return hindrance{OverCapacity, "has no room for one more copy of the chain", ""}
+	}
+	return hindrance{}
+}
+
+// Open tells whether the node may be given copies of some chains, its room
+// aside.
+func (n *Node) Open() bool { return n.hindrance().code == Accepted }
+
+// hindrance is why the node may be given no copy of any chain.
+func (n *Node) hindrance() hindrance {
+	switch {
 	case n.State != NodeAlive:
 		return hindrance{IneligibleTarget, "is %s", string(n.State)}
 	case n.Eligibility != Eligible:
@@ -170,14 +192,6 @@ func (v *View) hindrance(c *Chain, node NodeID, n *Node) hindrance {
 		return hindrance{IneligibleTarget, "has weight 0", ""}
 	case n.NoSpace:
 		return hindrance{IneligibleTarget, "has reached its disk reserve", ""}
-	case c.BackedOff(node, v.Now):
-		return hindrance{Cooling, "failed for chain %s a while ago", string(c.ID)}
-	}
-	if expr := n.misses(c); expr != "" {
-		return hindrance{IneligibleTarget, "does not satisfy %q", expr}
-	}
-	if u := v.Usage(node); n.CapacityBytes > 0 && u.UsedBytes+u.ReservedBytes+c.SizeBytes() > n.CapacityBytes {
-		return hindrance{OverCapacity, "has no room for one more copy of the chain", ""}
 	}
 	return hindrance{}
 }

@@ -20,11 +20,10 @@ type roster struct {
 
 func rosterOf(v *placement.View) *roster {
 	r := &roster{at: make(map[placement.NodeID]int, v.Nodes.Len()), suits: map[string][]placement.NodeID{}}
-	anything := &placement.Chain{Spec: &placement.Spec{}}
 	v.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
 		r.at[id] = len(r.ids)
 		r.ids, r.nodes = append(r.ids, id), append(r.nodes, n)
-		if code := v.EligibleTarget(anything, id).Code; code == placement.Accepted || code == placement.OverCapacity {
+		if n.Open() {
 			r.open = append(r.open, id)
 		}
 		return true

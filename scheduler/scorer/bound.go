@@ -69,7 +69,7 @@ func newBound(view *placement.View, facts placement.Facts, r *scheduler.Reservat
 	}
 	bytes := 0.0
 	view.Nodes.Ascend("", func(id placement.NodeID, p *placement.Node) bool {
-		x := node{node: p, open: isOpen(p), zone: b.zoneIndex(p.Zone), vitals: silent(), load: r.Load(id)}
+		x := node{node: p, open: p.Open(), zone: b.zoneIndex(p.Zone), vitals: silent(), load: r.Load(id)}
 		if x.open {
 			b.open = append(b.open, len(b.nodes))
 			b.maxWeight = max(b.maxWeight, p.Weight)
@@ -84,12 +84,6 @@ func newBound(view *placement.View, facts placement.Facts, r *scheduler.Reservat
 	b.listen(facts)
 	b.measure(bytes / float64(max(len(b.open), 1)))
 	return b
-}
-
-// isOpen tells whether the node may be given some copies, room and budgets
-// aside: what [placement.View.EligibleTarget] asks of the node alone.
-func isOpen(n *placement.Node) bool {
-	return n.State == placement.NodeAlive && n.Eligibility == placement.Eligible && n.Inventoried && n.Weight > 0 && !n.NoSpace
 }
 
 // zoneIndex returns the index of a zone's name.

@@ -5,9 +5,6 @@ import (
 	"github.com/holdfast-cluster/holdfast/scheduler"
 )
 
-// IsOpen is for tests.
-var IsOpen = isOpen
-
 // Judge returns what a bound scorer would score node for chain once the copy on
 // victim had gone, and the product of the axes.
 func Judge(s scheduler.PlacementScorer, chain placement.ChainID, victim, node placement.NodeID) (score, product placement.Score) {

@@ -301,20 +301,3 @@ func TestScreenIsShutWhereNothingCanMove(t *testing.T) {
 		})
 	}
 }
-
-// What the scorer takes for an open node is what the state would give copies
-// to, room aside: provoked by drawing nodes of all kinds.
-func TestOpenNodesAreTargets(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		n := scene.New().AddNode("n")
-		n.State = rapid.SampledFrom([]placement.NodeState{placement.NodeAlive, placement.NodeAlive, placement.NodeSuspect, placement.NodeDead}).Draw(t, "state")
-		n.Eligibility = rapid.SampledFrom([]placement.Eligibility{placement.Eligible, placement.Eligible, placement.Cordoned, placement.Draining}).Draw(t, "eligibility")
-		n.Inventoried, n.NoSpace = rapid.Bool().Draw(t, "inventoried"), rapid.Bool().Draw(t, "no space")
-		n.Weight = rapid.SampledFrom([]placement.Score{0, 1, placement.ScoreOne}).Draw(t, "weight")
-		v := &placement.View{Nodes: placement.TableOf(map[placement.NodeID]*placement.Node{"n": n}), Usages: placement.TableOf(map[placement.NodeID]placement.Usage{})}
-		want := v.TargetCode(&placement.Chain{Spec: &placement.Spec{}}, "n") == placement.Accepted
-		if got := scorer.IsOpen(n); got != want {
-			t.Errorf("open: %v, want %v: %+v", got, want, n)
-		}
-	})
-}

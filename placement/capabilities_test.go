@@ -87,8 +87,11 @@ func TestNumbers(t *testing.T) {
 func TestCapabilities(t *testing.T) {
 	got, err := CapabilitiesOf(map[string]any{"gpu": "a100", "cores": 8, "free": math.Copysign(0, -1), "disk_bytes": int64(1 << 40), "memory_bytes": uint64(1 << 35)})
 	want := Capabilities{
-		{Key: "cores", Number: 8, IsNumber: true}, {Key: "disk_bytes", Number: 1 << 40, IsNumber: true}, {Key: "free", IsNumber: true},
-		{Key: "gpu", Text: "a100"}, {Key: "memory_bytes", Number: 1 << 35, IsNumber: true},
+		{Key: "cores", Number: 8, IsNumber: true},
+		{Key: "disk_bytes", Number: 1 << 40, IsNumber: true},
+		{Key: "free", IsNumber: true},
+		{Key: "gpu", Text: "a100"},
+		{Key: "memory_bytes", Number: 1 << 35, IsNumber: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)

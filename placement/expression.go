@@ -87,6 +87,7 @@ func (n *Node) Matches(expr string) bool {
 		return ok && got.is(want)
 	case unequal:
 		return !ok || !got.is(want)
+	case below, above, atMost, atLeast: // of numbers
 	}
 	limit, isLimit := parseNumber(want)
 	x, isNumber := got.number()

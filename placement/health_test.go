@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -116,7 +117,7 @@ func BenchmarkUnplaceable(b *testing.B) {
 		id := NodeID(fmt.Sprintf("n%04d", i))
 		nodes[id] = &Node{
 			ID: id, State: NodeAlive, Eligibility: Eligible, Inventoried: true, Weight: ScoreOne,
-			Labels: Labels{{"disk", "hdd"}, {"rack", fmt.Sprint(i / 40)}}, Capabilities: Capabilities{{Key: "cores", Number: 8, IsNumber: true}},
+			Labels: Labels{{"disk", "hdd"}, {"rack", strconv.Itoa(i / 40)}}, Capabilities: Capabilities{{Key: "cores", Number: 8, IsNumber: true}},
 		}
 		usages[id] = Usage{}
 	}

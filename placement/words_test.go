@@ -159,8 +159,11 @@ func TestLabels(t *testing.T) {
 func TestExpressions(t *testing.T) {
 	n := &Node{ID: "n1", Zone: "east", Labels: Labels{{"disk", "ssd"}, {"empty", ""}, {"node-class", "big"}, {"rack", "7"}}}
 	n.Capabilities = Capabilities{
-		{Key: "cores", Number: 8, IsNumber: true}, {Key: "gpu-model", Text: "a100"}, {Key: "memory_bytes", Number: 16 << 30, IsNumber: true},
-		{Key: "rack", Number: 99, IsNumber: true}, {Key: "temperature", Number: -4.5, IsNumber: true},
+		{Key: "cores", Number: 8, IsNumber: true},
+		{Key: "gpu-model", Text: "a100"},
+		{Key: "memory_bytes", Number: 16 << 30, IsNumber: true},
+		{Key: "rack", Number: 99, IsNumber: true},
+		{Key: "temperature", Number: -4.5, IsNumber: true},
 	}
 	for _, c := range []struct {
 		expr string
@@ -234,8 +237,10 @@ func TestExpressions(t *testing.T) {
 		t.Error("a node without a zone has one")
 	}
 	long := strings.Repeat("x", LabelLengthMax+1)
-	for _, expr := range []string{"", "!", "=v", "!=v", "!!k", "!k=v", "k v", "a=b!=c", "-k", long, "k=" + long, "k=a\nb",
-		"k>", "k>=", "k<x", "k>=NaN", "k>=inf", "k<=-Inf", "k>0x10", "k>1e999", "k>1e308TiB", "k>8 GiB", "k>GiB", "k>1_000", "k>8XiB", "k>8B", "k>=8=9", ">8", "k=>8", "k=<8", "k!>8", "k>8\n"} {
+	for _, expr := range []string{
+		"", "!", "=v", "!=v", "!!k", "!k=v", "k v", "a=b!=c", "-k", long, "k=" + long, "k=a\nb",
+		"k>", "k>=", "k<x", "k>=NaN", "k>=inf", "k<=-Inf", "k>0x10", "k>1e999", "k>1e308TiB", "k>8 GiB", "k>GiB", "k>1_000", "k>8XiB", "k>8B", "k>=8=9", ">8", "k=>8", "k=<8", "k!>8", "k>8\n",
+	} {
 		if CheckExpression(expr) == nil {
 			t.Errorf("%.40q is accepted", expr)
 		}

@@ -93,7 +93,7 @@ func (h heads) Less(i, j int) bool { return cmp.Less(h[i].id, h[j].id) }
 func (h heads) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
 // Push implements heap.Interface.
-func (h *heads) Push(x any) { *h = append(*h, x.(head)) }
+func (h *heads) Push(x any) { *h = append(*h, x.(head)) } //nolint:errcheck // container/heap hands back what it was given
 
 // Pop implements heap.Interface.
 func (h *heads) Pop() any {

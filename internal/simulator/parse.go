@@ -46,7 +46,10 @@ func Parse(data []byte) (*Scenario, error) {
 	if s.Sample.Duration == 0 {
 		s.Sample.Duration = max(s.Duration.Duration/400, s.Tick.Duration)
 	}
-	return s, s.check()
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // inWords names the key of a value that has the wrong type.
@@ -212,7 +215,7 @@ func (d *Distribution) check(standard float64) error {
 	switch {
 	case given > 1:
 		return errors.New("give one of fixed, uniform, zipf")
-	case d.Uniform != nil && (len(d.Uniform) != 2 || d.Uniform[0].Value > d.Uniform[1].Value):
+	case d.Uniform != nil && !isRange(d.Uniform):
 		return errors.New("uniform wants the least and the largest")
 	case d.Zipf != nil && (math.IsNaN(d.Zipf.S) || d.Zipf.S < 0 || d.Zipf.Max.Value <= 0):
 		return errors.New("zipf wants s of at least 0 and max above 0")
@@ -285,3 +288,6 @@ func (s *Scenario) checkEvent(e *Event) error {
 	}
 	return nil
 }
+
+// isRange tells whether list is a lower and an upper bound.
+func isRange(list []Amount) bool { return len(list) == 2 && list[0].Value <= list[1].Value }

@@ -32,7 +32,7 @@ func (q *queue) next() placement.Time {
 	return q.list[0].at
 }
 
-func (q *queue) pop() happening { return heap.Pop(&q.list).(happening) }
+func (q *queue) pop() happening { return heap.Pop(&q.list).(happening) } //nolint:errcheck // container/heap hands back what it was given
 
 // happenings implements heap.Interface.
 type happenings []happening
@@ -44,7 +44,7 @@ func (h happenings) Less(i, j int) bool {
 }
 
 // Push implements heap.Interface.
-func (h *happenings) Push(x any) { *h = append(*h, x.(happening)) }
+func (h *happenings) Push(x any) { *h = append(*h, x.(happening)) } //nolint:errcheck // container/heap hands back what it was given
 
 // Pop implements heap.Interface.
 func (h *happenings) Pop() any {

@@ -20,7 +20,7 @@ func TestParseNamesTheKey(t *testing.T) {
 		{"nodes: [{count: 3}]\nchains: [{count: 2}]", "name: give one"},
 		{"name: x\nchains: [{count: 2}]", "nodes: give at least one group"},
 		{"name: x\nname: y", `key "name" already set`},
-		{fewNodes + "bandwith: 1", `unknown field "bandwith"`},
+		{fewNodes + "band: 1", `unknown field "band"`},
 		{fewNodes + "duration: soon", "duration: \"soon\" is not a duration such as 90s or 1h30m"},
 		{fewNodes + "duration: 0s", "duration: must be above 0"},
 		{fewNodes + "tick: 1s\nsample: 500ms", "sample: must be at least tick"},

@@ -245,7 +245,7 @@ func takeLeast(v *fsm.View, zones []*rack, c *placement.Chain) (*rack, *shelf) {
 		}
 		var passed []*shelf
 		for len(z.list) > 0 {
-			s := heap.Pop(&z.list).(*shelf)
+			s := heap.Pop(&z.list).(*shelf) //nolint:errcheck // container/heap hands back what it was given
 			passed = append(passed, s)
 			if !v.EligibleTarget(c, s.node.id).OK() {
 				continue
@@ -280,7 +280,7 @@ func (h shelves) Less(i, j int) bool { return h[i].less(h[j]) }
 func (h shelves) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 
 // Push implements heap.Interface.
-func (h *shelves) Push(x any) { *h = append(*h, x.(*shelf)) }
+func (h *shelves) Push(x any) { *h = append(*h, x.(*shelf)) } //nolint:errcheck // container/heap hands back what it was given
 
 // Pop implements heap.Interface.
 func (h *shelves) Pop() any {

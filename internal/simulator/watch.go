@@ -46,7 +46,7 @@ func newWatch() watch {
 }
 
 // follow looks at every chain and node that has changed since it last did.
-func (w *world) follow() error {
+func (w *world) follow() {
 	v := w.machine.View()
 	var chains []placement.ChainID
 	var nodes []placement.NodeID
@@ -69,7 +69,6 @@ func (w *world) follow() error {
 	for _, id := range chains {
 		w.followChain(v, id)
 	}
-	return nil
 }
 
 // followNode adds the chains of a node that came or went: their live copies

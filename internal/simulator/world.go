@@ -219,5 +219,6 @@ func (w *world) commit(b fsm.Batch) ([]fsm.Result, error) {
 		return nil, err
 	}
 	w.gauge.decided()
-	return results, w.follow()
+	w.follow()
+	return results, nil
 }

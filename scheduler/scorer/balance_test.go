@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -147,7 +148,7 @@ func (s *sim) excess() float64 {
 // but none does.
 func TestZipfOnUnequalNodes(t *testing.T) {
 	for seed := range uint64(4) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 0))
 			zipf := rand.NewZipf(rng, 1.3, 4, 500)
 			s := &sim{Scene: scene.New()}
@@ -225,7 +226,7 @@ func TestNoisyHealthMovesNothing(t *testing.T) {
 // no more moves than that share, none of them back; then nothing moves.
 func TestOneMoreNodeFills(t *testing.T) {
 	for _, nodes := range []int{10, 40} {
-		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
+		t.Run(strconv.Itoa(nodes), func(t *testing.T) {
 			s := &sim{Scene: scene.New()}
 			for i := range nodes {
 				s.AddNode(placement.NodeID(fmt.Sprintf("n%03d", i)))

@@ -120,9 +120,9 @@ func BenchmarkChoose(b *testing.B) {
 				}
 			})
 		}
-		any := func(placement.NodeID) bool { return true }
-		run("repair", placement.NoScore, any, false)
-		run("balance", 200_000, any, true)
+		all := func(placement.NodeID) bool { return true }
+		run("repair", placement.NoScore, all, false)
+		run("balance", 200_000, all, true)
 		run("refused", 200_000, func(id placement.NodeID) bool { return id != "n0000" }, true)
 	}
 }

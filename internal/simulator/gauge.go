@@ -38,9 +38,11 @@ type gauge struct {
 	bound   work
 }
 
-// exit is one balance move, seen from its victim.
+// exit is one balance move, seen from its victim: the copy that left node is on
+// copy now, or on its way there.
 type exit struct {
 	node    placement.NodeID
+	copy    placement.NodeID
 	at      placement.Time
 	changes int
 }
@@ -165,13 +167,18 @@ func (g *gauge) record(r *placement.Record) {
 	}
 }
 
-// moved looks whether a balance move went back to where balance had moved the
-// chain from.
+// moved looks whether a balance move took a copy back to where balance had
+// moved it from.
 func (g *gauge) moved(r *placement.Record) {
 	d := &r.Decision
 	window := returnCooldowns * max(g.w.machine.View().Config.Cooldown, cooldownLeast)
 	list := slices.DeleteFunc(g.left[d.Chain], func(e exit) bool { return r.At.Sub(e.at) >= window })
-	for _, e := range list {
+	for i := range list {
+		e := &list[i]
+		if e.copy != d.From {
+			continue
+		}
+		e.copy = d.To
 		switch {
 		case e.node != d.To:
 		case e.changes == g.opened[d.Chain]:
@@ -180,7 +187,7 @@ func (g *gauge) moved(r *placement.Record) {
 			g.returned++
 		}
 	}
-	g.left[d.Chain] = append(list, exit{d.From, r.At, g.opened[d.Chain]})
+	g.left[d.Chain] = append(list, exit{d.From, d.To, r.At, g.opened[d.Chain]})
 }
 
 // sample measures what is drawn.
@@ -245,7 +252,10 @@ func (g *gauge) result() *Result {
 	r.RestSeconds = g.since(g.active, begin, r.Quiet)
 	r.EvenSeconds = g.since(g.uneven, begin, r.Even)
 	r.RefillSeconds = g.since(g.lacking, begin, r.Refilled)
-	if g.bound.copies > 0 {
+	if r.Bound > r.Moves.Total { // zones or requirements forbid the level that it is reckoned from
+		r.Bound, r.LoadBound = 0, 0
+	}
+	if r.Bound > 0 {
 		moves, load := float64(r.Moves.Total)/float64(r.Bound), r.Load/r.LoadBound
 		r.MovesPerBound, r.LoadPerBound = &moves, &load
 	}

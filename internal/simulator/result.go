@@ -23,8 +23,8 @@ type Result struct {
 	Surplus   int    `json:"surplus_drops"`
 	Bytes     int64  `json:"bytes_moved"`
 	// Bound is how many copies had to move at least; MovesPerBound is
-	// Moves.Total to that, null when nothing had to. OPERATIONS.md says how it
-	// is reckoned.
+	// Moves.Total to that, null when nothing had to or the bound is unknown.
+	// OPERATIONS.md says how it is reckoned.
 	Bound         int      `json:"bound"`
 	MovesPerBound *float64 `json:"moves_per_bound"`
 	// Load is the weight of the moved copies, and LoadBound what had to move at
@@ -32,9 +32,9 @@ type Result struct {
 	Load         float64  `json:"load_moved"`
 	LoadBound    float64  `json:"load_bound"`
 	LoadPerBound *float64 `json:"load_per_bound"`
-	// Returns is balance moves back to a node that balance had moved the same
-	// chain off less than ten cooldowns before. ReturnsAfterEvents is those
-	// before which, since the first move, an event or the next step of a drain
+	// Returns is balance moves of a copy back to a node that balance had moved
+	// it off less than ten cooldowns before. ReturnsAfterEvents is those before
+	// which, since the first move, an event or the next step of a drain
 	// had changed the cluster.
 	Returns            int `json:"returns"`
 	ReturnsAfterEvents int `json:"returns_after_events"`

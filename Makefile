@@ -21,8 +21,8 @@ MODULE   := github.com/holdfast-cluster/holdfast
 TOOL     := $(GO) tool -modfile=tools/go.mod
 
 # Without a goroutine there is nothing to race: the rules test forbids `go`
-# statements in these packages, and the simulator has none by construction.
-SINGLE_THREADED := placement|scheduler|scheduler/scorer|cluster/voters|testcluster/sim|internal/tidy
+# statements in these packages, and the simulators have none by construction.
+SINGLE_THREADED := placement|scheduler|scheduler/scorer|cluster/voters|testcluster/sim|internal/simulator|internal/tidy
 RACE_PKGS = $(shell $(GO) list -tags $(TAGS) $(PKGS) | grep -Ev '^$(MODULE)/($(SINGLE_THREADED))$$')
 
 # A package list of no package would make `go test` fall back on the root.

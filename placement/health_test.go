@@ -3,8 +3,8 @@ package placement
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"

@@ -122,6 +122,8 @@ func (b *bound) better(x, y choice) bool {
 		return x.score > y.score
 	case x.product != y.product:
 		return x.product > y.product
+	case x.score == 0 && b.nodes[x.node].u != b.nodes[y.node].u: // beyond the axes' end, not all on the lowest id
+		return b.nodes[x.node].u < b.nodes[y.node].u
 	}
 	return x.node < y.node
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"testing"
 )
 
@@ -220,19 +219,4 @@ events: [{at: 1m, lose: {count: 1}}, {at: 5m, add: {count: 1}}, {at: 20m, return
 	if bytes.Equal(first, run(2)) {
 		t.Error("seed 2 gave the bytes of seed 1")
 	}
-}
-
-// A run of any file, for a look at what a change does: SCENARIO=FILE.
-func TestScenarioFile(t *testing.T) {
-	path := os.Getenv("SCENARIO")
-	if path == "" {
-		t.Skip("SCENARIO names no file")
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := play(t, string(data))
-	t.Log(r.Verdict())
-	t.Log(r.Effort())
 }

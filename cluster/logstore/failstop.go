@@ -26,8 +26,9 @@ func (s *Store) write(what string, do func() error) error {
 	started := time.Now()
 	done := make(chan error, 1)
 	go func() { // ends with the write; Close minds one that outlasts its limit
-		defer s.end()
-		done <- s.perform(what, do)
+		err := s.perform(what, do)
+		s.end() // before the caller hears of it, who may call Close at once
+		done <- err
 	}()
 	err, ended := wait(done, time.Duration(s.limit.Load()))
 	s.worst.add(started, time.Now())

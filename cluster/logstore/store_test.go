@@ -73,6 +73,20 @@ func TestReopen(t *testing.T) {
 	}
 }
 
+// A write that has been answered holds nothing open: close the store straight
+// after one, many times.
+func TestCloseAfterWrite(t *testing.T) {
+	for range 2000 {
+		s := newStore(Config{WriteLimit: time.Second}, &brokenDisk{InmemStore: raft.NewInmemStore(), gate: func(string) error { return nil }})
+		if err := s.SetUint64([]byte("term"), 7); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A log that cannot be trusted is refused by name and left as it is: give it
 // rubbish, a cut file, an emptied one and none.
 func TestDamagedFile(t *testing.T) {

@@ -55,7 +55,7 @@ func (m *meter) cluster() *cluster.Metrics {
 
 		Elections:            m.counter("elections_won_total", "Times this node became leader."),
 		PassSeconds:          m.histogram("pass_seconds", "Time that a scheduler pass took."),
-		FirstDecisionSeconds: m.gauge("first_decision_seconds", "Time from this node's last election to the end of its first scheduler pass."),
+		FirstDecisionSeconds: m.gauge("first_decision_seconds", "Time from this node's last election to the end of its first scheduler pass; NaN until then."),
 		Decision:             func(cause, verdict string) { decisions.WithLabelValues(cause, verdict).Inc() },
 		Probe: func(ok bool) {
 			if ok {

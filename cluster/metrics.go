@@ -30,7 +30,7 @@ type Metrics struct {
 
 	Elections            Counter  // times this node became leader
 	PassSeconds          Observer // time that a scheduler pass took
-	FirstDecisionSeconds Gauge    // from the election here to the end of the first pass
+	FirstDecisionSeconds Gauge    // from the election here to the end of the first pass; NaN until then
 	// Decision counts one decision proposed here. The verdict is "accepted" or
 	// a code.
 	Decision func(cause, verdict string)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -97,6 +98,7 @@ func (n *Node) startReign(ctx context.Context, r *raft.Raft) (stop func()) {
 	go func() {
 		defer close(done)
 		n.cfg.Metrics.Elections.Add(1)
+		n.cfg.Metrics.FirstDecisionSeconds.Set(math.NaN()) // that of an earlier reign is not this one's
 		n.lead(ctx, r, time.Now())
 	}()
 	return func() {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -29,6 +30,7 @@ type agentFlags struct {
 	tlsCA, tlsCert, tlsKey, authFile       string
 	insecure                               bool
 	logLevel, logFormat                    string
+	writeDelay                             time.Duration
 }
 
 func newAgentFlags(f *pflag.FlagSet) *agentFlags {
@@ -62,8 +64,13 @@ func newAgentFlags(f *pflag.FlagSet) *agentFlags {
 	f.BoolVar(&v.insecure, "insecure", false, "allow ports beyond this machine without encryption and authentication")
 	f.StringVar(&v.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	f.StringVar(&v.logFormat, "log-format", "text", "text or json")
+	f.DurationVar(&v.writeDelay, testWriteDelay, 0, "a test aid of bench failover: each write below the data directory takes so much longer")
+	_ = f.MarkHidden(testWriteDelay) // fails only for a flag that is not there
 	return v
 }
+
+// testWriteDelay is the flag with which bench failover makes disks slow.
+const testWriteDelay = "test-write-delay"
 
 // agentConfig turns the flags into the agent's configuration, and refuses
 // what contradicts itself or is not safe, naming the flag.
@@ -120,6 +127,12 @@ func (v *agentFlags) fill(cfg *agent.Config) error {
 		if cfg.DiskReserve, err = parseBytes(v.reserve); err != nil {
 			return usage("--disk-reserve: %w", err)
 		}
+	}
+	if v.writeDelay < 0 {
+		return usage("--%s: %v is negative", testWriteDelay, v.writeDelay)
+	}
+	if v.writeDelay > 0 {
+		cfg.Cluster.Gate = func(string) error { time.Sleep(v.writeDelay); return nil }
 	}
 	if v.gossipKey != "" {
 		if cfg.Cluster.GossipKey, err = base64.StdEncoding.DecodeString(v.gossipKey); err != nil {

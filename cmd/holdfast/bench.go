@@ -34,6 +34,7 @@ touches none; everything happens on loopback and in a temporary directory.`
 			"holdfast bench apply --seconds 10 --dir /var/tmp", bench.Apply),
 		p.benchOf("write", "Single writes over HTTP from many clients",
 			"holdfast bench write --clients 64", bench.Write, "clients"),
+		p.failoverCommand(),
 		p.benchOf("copy", "Content copied between two nodes, beside one TCP stream and SHA-256",
 			"holdfast bench copy --size 256MiB", bench.Copy, "size"),
 	)
@@ -84,16 +85,21 @@ func (b *benchFlags) run(ctx context.Context, run func(context.Context, bench.Co
 		b.cfg.Progress = func(format string, args ...any) { fmt.Fprintf(b.p.stderr, format+" …\n", args...) }
 	}
 	report, err := run(ctx, b.cfg)
+	return b.p.writeReport(ctx, report, err, b.output)
+}
+
+// writeReport prints what a benchmark found, or returns why it found nothing.
+func (p *program) writeReport(ctx context.Context, report *bench.Report, err error, output string) error {
 	if err != nil {
 		return cmp.Or(context.Cause(ctx), err) // what an interrupt broke is of no interest
 	}
-	if b.output == "table" {
-		return report.WriteTable(b.p.stdout)
+	if output == "table" {
+		return report.WriteTable(p.stdout)
 	}
 	data, err := report.JSON()
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(b.p.stdout, "%s\n", data)
+	_, err = fmt.Fprintf(p.stdout, "%s\n", data)
 	return err
 }

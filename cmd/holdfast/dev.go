@@ -218,7 +218,7 @@ func (d *dev) start(i int) error {
 		return fmt.Errorf("making the directory of node n%d: %w", i, err)
 	}
 	c, err := d.spawner.start(childConfig{
-		name: fmt.Sprintf("n%d", i), exe: d.exe, args: d.agentArgs(i), log: d.logFile(i), environ: d.environ(),
+		name: fmt.Sprintf("n%d", i), exe: d.exe, args: d.agentArgs(i), log: d.logFile(i), environ: d.p.childEnviron(),
 	})
 	if err != nil {
 		return fmt.Errorf("starting node n%d: %w", i, err)
@@ -227,11 +227,11 @@ func (d *dev) start(i int) error {
 	return nil
 }
 
-// environ is the environment without settings meant for one agent: they would
-// reach them all.
-func (d *dev) environ() []string {
+// childEnviron is the environment without settings meant for one agent: they
+// would reach them all.
+func (p *program) childEnviron() []string {
 	var kept []string
-	for _, kv := range d.p.environ {
+	for _, kv := range p.environ {
 		if !strings.HasPrefix(kv, "HOLDFAST_") {
 			kept = append(kept, kv)
 		}

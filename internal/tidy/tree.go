@@ -56,7 +56,7 @@ func readTree(root string, rules Rules) (*tree, error) {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() {
+		if !d.Type().IsRegular() || rel == ".git" { // a file in a linked worktree
 			return nil
 		}
 		t.texts = append(t.texts, rel)

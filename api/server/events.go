@@ -36,7 +36,10 @@ type stream struct {
 // lineage, the stream begins with a reset (rule S21).
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	x := exchangeOf(r.Context())
-	v := s.cfg.State.View()
+	v, err := s.own(x)
+	if err != nil {
+		return err
+	}
 	st := &stream{s: s, w: w, control: http.NewResponseController(w), lineage: v.Lineage, at: v.Revision}
 	last := r.Header.Get(api.HeaderLastEventID)
 	lineage, at, err := readEventID(last)

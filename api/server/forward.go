@@ -298,7 +298,7 @@ func (s *Server) askOnce(w http.ResponseWriter, x *exchange) bool {
 // for its revision and waits until that is applied.
 func (s *Server) catchUp(x *exchange) (*fsm.View, error) {
 	if x.level == api.Stale {
-		return s.cfg.State.View(), nil
+		return s.own(x)
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.timeout)
 	defer cancel()

@@ -97,6 +97,24 @@ func TestForward(t *testing.T) {
 	}
 }
 
+// A node that has not replayed its log yet must deny nothing: its stale reads,
+// watches and event streams are refused with not-ready, while its status answers.
+// Provoked with an empty state behind a follower.
+func TestNoStateYet(t *testing.T) {
+	b, s2, _ := two(t)
+	b.must(fsm.NewPutChain("c", placement.Spec{}))
+	b.mu.Lock()
+	b.f = fsm.New()
+	b.mu.Unlock()
+	for _, path := range []string{
+		"/v1/chains/c?consistency=stale", "/v1/chains?consistency=stale", "/v1/chains?since=0", "/v1/nodes?consistency=stale",
+		"/v1/chains/c/content?consistency=stale", "/v1/nodes/n2/assignments?consistency=stale", "/v1/events",
+	} {
+		refusedWith(t, ask(t, s2, http.MethodGet, path, ""), api.NotReady, "")
+	}
+	into[api.ClusterStatus](t, ask(t, s2, http.MethodGet, "/v1/status", ""), http.StatusOK)
+}
+
 // A request that was passed on already must not be passed on again: it comes
 // back at once with no-leader.
 func TestForwardOnce(t *testing.T) {

@@ -29,7 +29,7 @@ func (s *Server) view(ctx context.Context) (*fsm.View, error) {
 // for news.
 func (s *Server) readOnce(ctx context.Context, x *exchange) (*fsm.View, error) {
 	if x.level == api.Stale {
-		return s.cfg.State.View(), nil
+		return s.own(x)
 	}
 	short, cancel := context.WithTimeout(ctx, x.timeout)
 	defer cancel()
@@ -38,6 +38,17 @@ func (s *Server) readOnce(ctx context.Context, x *exchange) (*fsm.View, error) {
 		return nil, ErrNotLeader
 	}
 	return v, err
+}
+
+// own returns the node's own state. A node that replays its log, or whose
+// cluster is not founded yet, has none at first: an empty state would deny
+// every chain, so only the route that tells how the node is answers from it.
+func (s *Server) own(x *exchange) (*fsm.View, error) {
+	v := s.cfg.State.View()
+	if v.Lineage == "" && !x.route.stale {
+		return nil, api.NewProblem(api.NotReady, "this node has no state yet, it replays its log or waits for its cluster to be founded: ask another, or retry in a moment")
+	}
+	return v, nil
 }
 
 // await waits until ready answers true, at most as long as the client wants.

@@ -12,6 +12,12 @@ BENCH    ?= .
 # The benchmarks of make bench.
 WHAT     ?= plan state apply write copy
 COUNT    ?= 1
+# The runs of make linear: how long, how many of each nemesis, and which; NODES
+# empty takes 3 and 5 in turn.
+DURATION ?= 60s
+RUNS     ?= 20
+NEMESIS  ?= none kill stop netns mixed
+NODES    ?=
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 BINARY   := bin/holdfast
@@ -41,7 +47,7 @@ PROP_PKGS = $(patsubst ./%,$(MODULE)/%,$(call tests_with,pgregory.net/rapid))
 
 .DEFAULT_GOAL := help
 
-.PHONY: help build dev test race sim prop e2e bench gobench fuzz golden tidy lint fmt fmt-check check clean
+.PHONY: help build dev test race sim prop e2e linear bench gobench fuzz golden tidy lint fmt fmt-check check clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value]"
@@ -74,6 +80,10 @@ ifneq ($(wildcard e2e),)
 else
 	@echo "e2e: this tree has no end-to-end tests"
 endif
+
+linear: build ## check linearizability: RUNS of DURATION under each NEMESIS
+	HOLDFAST_BIN=$(CURDIR)/$(BINARY) HOLDFAST_LINEAR=$(DURATION) HOLDFAST_LINEAR_RUNS=$(RUNS) HOLDFAST_LINEAR_NEMESIS="$(NEMESIS)" \
+		HOLDFAST_LINEAR_NODES=$(NODES) HOLDFAST_LINEAR_SEED=$(SEED) $(GO) test -tags $(TAGS),e2e -count=1 -timeout 0 -v -run '^TestLinear$$' ./e2e
 
 bench: build ## measure against the limits of the design; WHAT="plan copy" runs some
 	@for what in $(WHAT); do echo "== holdfast bench $$what"; ./$(BINARY) bench $$what || exit 1; done

@@ -70,6 +70,7 @@ func House() Rules {
 				TestsOnly:  true,
 			},
 			{Path: "e2e", Imports: []string{"api", "api/client"}, External: anything, Goroutines: true},
+			{Path: "internal/lincheck", External: []string{"github.com/anishathalye/porcupine"}, TestsOnly: true},
 			{Path: "internal/tidy"},
 		},
 		Exceptions: HouseExceptions(),

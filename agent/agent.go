@@ -172,7 +172,7 @@ func (a *Agent) assemble() (*running, error) {
 	}
 	b := bridge{r.node}
 	c := server.Config{
-		Version: a.cfg.Cluster.Version, State: b, Writer: b, Leadership: b, Decider: b, Telemetry: b, Metrics: meter.registry,
+		Version: a.cfg.Cluster.Version, State: b, Writer: b, Leadership: b, Decider: b, Operator: b, Telemetry: b, Metrics: meter.registry,
 		OnError: func(err error) { a.log.Error("a request met a defect", "error", err) },
 	}
 	var bytes *content

@@ -20,6 +20,8 @@ const (
 	HeaderCode = "Holdfast-Code"
 	// HeaderConfirm carries the cluster id that an act of great reach is meant for.
 	HeaderConfirm = "Holdfast-Confirm"
+	// HeaderCluster carries the id of the cluster that a snapshot is of.
+	HeaderCluster = "Holdfast-Cluster"
 	// HeaderIdempotencyKey names a write, so that a retry is applied once.
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderLastEventID says where an event stream is resumed.
@@ -31,6 +33,7 @@ const (
 	BodyBytesMax      = 1 << 20  // of a JSON body
 	BatchBodyBytesMax = 16 << 20 // of the body of chains:batch
 	BatchChainsMax    = 10_000   // chains in one chains:batch
+	SnapshotBytesMax  = 4 << 30  // of a snapshot that is restored
 	LimitDefault      = 100      // objects on one page
 	LimitMax          = 1000
 	ReasonBytesMax    = 1024

@@ -24,7 +24,8 @@ type record struct {
 	lastFailed  placement.Time
 	successes   int // in a row
 	seen        bool
-	index       uint64    // last log index it had, as of then
+	index       uint64    // last log index it had, as of the last good probe
+	answered    time.Time // when that was
 	caughtUp    time.Time // since when it has kept up, zero = it has not
 	err         string
 }
@@ -82,7 +83,7 @@ func (h *health) succeeded(node placement.NodeID, incarnation placement.Incarnat
 	r := h.nodes[node]
 	r = r.renewed(incarnation, throws)
 	r.failures, r.successes, r.seen, r.err = 0, r.successes+1, true, ""
-	r.index = a.Index
+	r.index, r.answered = a.Index, at
 	switch {
 	case behind:
 		r.caughtUp = time.Time{}

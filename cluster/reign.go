@@ -65,7 +65,7 @@ func (n *Node) leadership(ctx context.Context) error {
 			n.leaders.ring()
 		case one := <-n.restores:
 			stop()
-			one.result <- n.restore(r, one.saved)
+			one.result <- n.restore(r, one)
 			if stop = func() {}; r.State() == raft.Leader {
 				stop = n.startReign(ctx, r)
 			}

@@ -24,14 +24,14 @@ func TestRestore(t *testing.T) {
 		}
 		w.write("forgotten")
 		before := leader.node.View()
-		if err := w.follower(leader).node.Restore(t.Context(), bytes.NewReader(saved.Bytes())); !isNotLeader(err) {
+		if err := w.follower(leader).node.Restore(t.Context(), bytes.NewReader(saved.Bytes()), Restoration{}); !isNotLeader(err) {
 			t.Errorf("a follower restores: %v", err)
 		}
-		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes()[:saved.Len()/2])); err == nil {
+		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes()[:saved.Len()/2]), Restoration{}); err == nil {
 			t.Error("half a snapshot was restored")
 		}
 		w.until("it leads again", time.Minute, func() bool { return w.leader() == leader })
-		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes())); err != nil {
+		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes()), Restoration{}); err != nil {
 			t.Fatal(err)
 		}
 		w.until("all nodes have the new lineage and no guard", time.Minute, func() bool {
@@ -57,7 +57,7 @@ func TestTransfer(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.startAll(3, 3)
 		old := w.settle(3)
-		if err := old.node.Transfer(t.Context()); err != nil {
+		if err := old.node.Transfer(t.Context(), "", "test"); err != nil {
 			t.Fatal(err)
 		}
 		w.until("another leads", 5*time.Second, func() bool { l := w.leader(); return l != nil && l != old })

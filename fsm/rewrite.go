@@ -9,6 +9,16 @@ import (
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
+// ReadSnapshot reads the state that a snapshot holds and checks all of it. A
+// damaged, foreign or newer snapshot is refused with what is wrong with it.
+func ReadSnapshot(in io.Reader) (*View, error) {
+	s, err := readSnapshot(in)
+	if err != nil {
+		return nil, err
+	}
+	return s.freeze(), nil
+}
+
 // Rewrite reads a saved snapshot and writes the one that may be restored over
 // present (rule S5): the present cluster's identity and nodes, a new lineage,
 // the larger counter and clock, every cooldown begun anew, no copy confirmed,
@@ -23,8 +33,11 @@ func Rewrite(saved io.Reader, present *View, lineage string, out io.Writer) erro
 	if lineage == "" || lineage == present.Lineage || lineage == s.lineage {
 		return fmt.Errorf("a restore needs a new lineage, not %q", lineage)
 	}
+	if s.level > present.FeatureLevel {
+		return fmt.Errorf("%w: it is of feature level %d, the cluster is at %d; upgrade every server first", errSnapshot, s.level, present.FeatureLevel)
+	}
 	s.clusterID, s.name, s.lineage = present.ClusterID, present.ClusterName, lineage
-	s.level = max(s.level, present.FeatureLevel)
+	s.level = present.FeatureLevel
 	s.rev = max(s.rev, present.Revision)
 	s.now = max(s.now, present.Now)
 	s.index, s.term = present.Index, present.Term

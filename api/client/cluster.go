@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"time"
 
@@ -89,19 +88,4 @@ func (c *Client) Plan(ctx context.Context, req api.PlanRequest, opts ...CallOpti
 // ApplyPlan makes the moves of a plan, all or none.
 func (c *Client) ApplyPlan(ctx context.Context, plan api.Plan, opts ...CallOption) (*api.Done, error) {
 	return get[api.Done](ctx, c, newCall(http.MethodPost, "/v1/plan/apply", opts).with(plan))
-}
-
-// Snapshot streams a snapshot of the state. The caller closes it.
-func (c *Client) Snapshot(ctx context.Context, opts ...CallOption) (io.ReadCloser, error) {
-	resp, err := c.stream(ctx, newCall(http.MethodGet, "/v1/snapshot", opts), nil, 0)
-	if err != nil {
-		return nil, err
-	}
-	return resp.Body, nil
-}
-
-// TransferLeadership hands leadership to another voter; node may be empty.
-func (c *Client) TransferLeadership(ctx context.Context, node, reason string, opts ...CallOption) error {
-	body := api.MoveRequest{To: api.NullString(node), Reason: api.NullString(reason)}
-	return c.do(ctx, newCall(http.MethodPost, "/v1/raft/transfer", opts).with(body), nil)
 }

@@ -217,10 +217,11 @@ func (b *backend) leads() (placement.NodeID, <-chan struct{}) {
 // node is one node of a backend; it implements what the server needs.
 type node struct {
 	*backend
-	id        placement.NodeID
-	transport http.RoundTripper
-	ready     bool
-	panics    bool
+	id         placement.NodeID
+	transport  http.RoundTripper
+	ready      bool
+	panics     bool
+	restoredBy string
 }
 
 func (n *node) View() *fsm.View {
@@ -356,7 +357,7 @@ func (b *backend) serve(id placement.NodeID) (*node, *Server) {
 	b.t.Helper()
 	n := &node{backend: b, id: id, ready: true, transport: http.DefaultTransport}
 	s, err := New(Config{
-		Version: "1.0.0", State: n, Writer: n, Leadership: n, Decider: n, Telemetry: n, Content: n,
+		Version: "1.0.0", State: n, Writer: n, Leadership: n, Decider: n, Operator: n, Telemetry: n, Content: n,
 		Metrics: prometheus.NewRegistry(), OnError: func(err error) { b.t.Logf("OnError: %.200v", err) },
 	})
 	if err != nil {
@@ -422,6 +423,58 @@ func refusedWith(t testing.TB, w *httptest.ResponseRecorder, code api.Code, fiel
 	if p.Detail == "" || strings.Contains(p.Detail, "goroutine") || strings.Contains(p.Detail, "\n") {
 		t.Errorf("detail %q is not one line for people", p.Detail)
 	}
+}
+
+// Raft implements Operator.
+func (n *node) Raft() Raft {
+	out := Raft{Index: n.View().Index, CommitIndex: n.View().Index}
+	for _, id := range []placement.NodeID{"n1", "n2", "n3"} {
+		leads := id == n.Status().Leader.Node
+		out.Servers = append(out.Servers, RaftServer{
+			Node: id, Instance: "instance-" + string(id), Address: string(id) + ":7400", Voter: true, Leader: leads,
+			Known: n.Status().IsLeader, Match: out.Index, LastContact: 250 * time.Millisecond,
+		})
+	}
+	return out
+}
+
+// Transfer implements Operator: the next node leads.
+func (n *node) Transfer(_ context.Context, to placement.NodeID, _ string) error {
+	if !n.Status().IsLeader {
+		return ErrNotLeader
+	}
+	if to == "n9" {
+		return &Refusal{placement.Invalid, "to: node n9 is no voter"}
+	}
+	return nil
+}
+
+// Restore implements Operator as the node does.
+func (n *node) Restore(_ context.Context, saved io.Reader, wish Restoration) error {
+	data, err := io.ReadAll(saved)
+	if err != nil {
+		return &Refusal{placement.Invalid, err.Error()}
+	}
+	view, err := fsm.ReadSnapshot(bytes.NewReader(data))
+	if err != nil {
+		return &Refusal{placement.Invalid, err.Error()}
+	}
+	if view.ClusterID != clusterID && !wish.Foreign {
+		return &Refusal{placement.Invalid, "the snapshot is of another cluster"}
+	}
+	n.restoredBy = wish.By
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, m := range []*fsm.Machine{n.m, n.f} {
+		var out bytes.Buffer
+		if err := fsm.Rewrite(bytes.NewReader(data), m.View(), "restored", &out); err != nil {
+			return err
+		}
+		if err := m.Restore(&out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // restore puts the present state back under a new lineage, as restoring a

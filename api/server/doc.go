@@ -4,7 +4,7 @@
 // The handlers read the replicated state through views and change it through
 // proposed operations. They decide nothing and keep nothing: what they need
 // of the node they declare as small interfaces ([State], [Writer],
-// [Leadership], [Decider], [Content]).
+// [Leadership], [Decider], [Operator], [Content]).
 //
 // A request that needs the leader is answered here if this node leads, and
 // otherwise passed on whole, at most once, over the transport between nodes

@@ -72,6 +72,8 @@ var shapes = []struct{ name, method, path, body, keys string }{
 	{"status", "GET", "/v1/status", "", `cluster node version leader term index revision cluster_time nodes voters chains moves_open freeze repair_pause restore_guard orphans
 		cluster.id cluster.name cluster.lineage cluster.feature_level leader.node leader.http nodes.alive nodes.suspect nodes.sick nodes.dead
 		chains.total chains.healthy chains.under chains.over chains.unavailable chains.unplaceable chains.quarantined freeze.reason freeze.actor freeze.until`},
+	{"raft", "GET", "/v1/raft", "", `node leader term index commit_index servers leader.node leader.http
+		servers[].node servers[].instance servers[].address servers[].voter servers[].leader servers[].match servers[].last_contact`},
 	{"nodes", "GET", "/v1/nodes?limit=2", "", `nodes next nodes[].id`},
 	{"node", "GET", "/v1/nodes/n3", "", `id instance incarnation role voter leader state eligibility zone labels addresses capacity_bytes used_bytes weight holders
 		addresses.node addresses.http addresses.service holders.pulling holders.ready holders.dropping

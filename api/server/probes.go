@@ -19,6 +19,7 @@ func (s *Server) addRoutes() {
 	s.addHistoryRoutes()
 	s.addConfigRoutes()
 	s.addContentRoutes()
+	s.addOperatorRoutes()
 	s.plain(route{method: http.MethodGet, path: "/v1/events", id: "events", summary: "What happens, as server-sent events", long: true}, nil, s.getEvents)
 	s.addProbes()
 	s.addUnsupported()
@@ -64,10 +65,6 @@ func (s *Server) addUnsupported() {
 	for _, rt := range []route{
 		{method: http.MethodPost, path: "/v1/plan", id: "plan", summary: "What would happen (not yet)"},
 		{method: http.MethodPost, path: "/v1/plan/apply", id: "apply-plan", summary: "Make the moves of a plan (not yet)"},
-		{method: http.MethodGet, path: "/v1/snapshot", id: "get-snapshot", summary: "Save the state (not yet)"},
-		{method: http.MethodPut, path: "/v1/snapshot", id: "put-snapshot", summary: "Restore the state (not yet)"},
-		{method: http.MethodGet, path: "/v1/raft", id: "get-raft", summary: "The raft peers (not yet)"},
-		{method: http.MethodPost, path: "/v1/raft/transfer", id: "transfer-leadership", summary: "Hand leadership over (not yet)"},
 	} {
 		s.plain(rt, []string{"consistency", "timeout", "reason", "revision", "wait"}, func(http.ResponseWriter, *http.Request) error {
 			return api.NewProblem(api.Unsupported, "%s %s does not exist in this version", rt.method, rt.path)

@@ -121,10 +121,6 @@ func TestRefusals(t *testing.T) {
 		{"POST", "/v1/thaw", `{"x":1}`, api.Invalid, "x", ""},
 		{"POST", "/v1/plan", `{}`, api.Unsupported, "", ""},
 		{"POST", "/v1/plan/apply", `{}`, api.Unsupported, "", ""},
-		{"GET", "/v1/snapshot", ``, api.Unsupported, "", ""},
-		{"PUT", "/v1/snapshot", ``, api.Unsupported, "", ""},
-		{"GET", "/v1/raft", ``, api.Unsupported, "", ""},
-		{"POST", "/v1/raft/transfer", ``, api.Unsupported, "", ""},
 		{"GET", "/readyz?leader=yes", ``, api.Invalid, "leader", ""},
 		{"GET", "/v1/events", ``, api.Invalid, "Last-Event-ID", "Last-Event-ID: 7"},
 	} {

@@ -120,6 +120,7 @@ type Config struct {
 	Writer     Writer
 	Leadership Leadership
 	Decider    Decider
+	Operator   Operator
 	Telemetry  Telemetry                    // nil = nothing is known but the state
 	Content    Content                      // nil = this node stores no content: 501
 	Metrics    *prometheus.Registry         // served at /metrics; the server's own are added to it
@@ -137,6 +138,7 @@ func (c *Config) Validate() error {
 		{"Writer", c.Writer == nil},
 		{"Leadership", c.Leadership == nil},
 		{"Decider", c.Decider == nil},
+		{"Operator", c.Operator == nil},
 		{"Metrics", c.Metrics == nil},
 	} {
 		if f.missing {

@@ -122,6 +122,13 @@ func exampleAnswers() map[string]any {
 		"POST /v1/freeze":               api.Done{Revision: 64},
 		"POST /v1/thaw":                 api.Done{Revision: 65},
 		"POST /v1/repair/resume":        api.Done{Revision: 66},
+		"POST /v1/snapshot/release":     api.Done{Revision: 67},
+		"POST /v1/raft/transfer":        api.Done{Revision: 68},
+		"GET /v1/raft": api.RaftState{Node: "n1", Leader: &api.Leader{Node: "n1"}, Term: 3, Index: 40, CommitIndex: 41, Servers: []api.RaftServer{
+			{Node: "n1", Instance: "0b6d", Address: "10.0.0.1:7400", Voter: true, Leader: true, Match: ptr(uint64(41)), LastContact: ptr(api.Seconds(200 * time.Millisecond))},
+			{Node: "n2", Instance: "77aa", Address: "10.0.0.2:7400", Voter: true},
+			{Instance: "9c01", Address: "10.0.0.3:7400"},
+		}},
 	}
 }
 
@@ -142,6 +149,7 @@ func TestCommands(t *testing.T) {
 		"moves", "decisions --chain web --cause balance --node n3 --limit 5",
 		"config show", "config set cooldown=10m balance_moves_max=8 content_size_max=1GiB swap_mode=evict-first move_bandwidth=100MiB move_horizon=2h --reason why", "config reset cooldown",
 		"freeze --for 1h --reason why", "freeze", "thaw", "repair resume --reason why",
+		"snapshot release --reason why", "raft peers", "raft transfer --to n2 --reason why",
 	} {
 		c := newCluster(t, exampleAnswers())
 		r := execute(t, c.environ(), "", strings.Fields(line)...)

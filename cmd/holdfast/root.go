@@ -35,6 +35,7 @@ Try it: "holdfast dev" starts a cluster of three on this machine and says what t
 		p.statusCommand(), p.nodeCommand(), p.nodesCommand(), p.chainCommand(), p.contentCommand(), p.configCommand(),
 		p.movesCommand(), p.decisionsCommand(), p.eventsCommand(),
 		p.freezeCommand(), p.thawCommand(), p.repairCommand(),
+		p.snapshotCommand(), p.raftCommand(),
 		p.simCommand(), p.benchCommand(),
 		p.versionCommand(),
 	)

@@ -143,7 +143,8 @@ func (p *processes) causes() []cause {
 		{
 			key: "transfer", what: "leadership handed over", limit: gracefulWorst,
 			strike: func(ctx context.Context, leader *process) error {
-				return leader.calls.TransferLeadership(ctx, "", "benchmark")
+				_, err := leader.calls.TransferLeadership(ctx, "", "benchmark")
+				return err
 			},
 		},
 	}

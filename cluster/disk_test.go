@@ -161,7 +161,9 @@ func TestRefusedStarts(t *testing.T) {
 		}{
 			"no way in":        {func(c *Config) { c.BootstrapExpect, c.Join = 0, nil }, "join"},
 			"other node id":    {func(c *Config) { c.DataDir = w.bound("n7", "n8") }, `"n7"`},
-			"missing log":      {func(c *Config) { c.DataDir = w.memberWithoutLog() }, "missing"},
+			"missing log":      {func(c *Config) { c.DataDir = w.memberWithout("raft/log.db") }, "missing"},
+			"missing cluster":  {func(c *Config) { c.DataDir = w.memberWithout("cluster") }, "its file cluster is missing"},
+			"missing node id":  {func(c *Config) { c.DataDir = w.memberWithout("node-id") }, "node-id is damaged: it is missing"},
 			"address in use":   {func(c *Config) { w.occupy(c) }, "in use"},
 			"foreign datadir":  {func(c *Config) { c.DataDir = w.foreign() }, "not a data directory"},
 			"exposed, no keys": {func(c *Config) { c.Insecure = false }, "listen:"},
@@ -205,12 +207,17 @@ func (w *world) bound(owner, host string) string {
 	return dir
 }
 
-func (w *world) memberWithoutLog() string {
+// memberWithout returns a member's data directory that has lost a file.
+func (w *world) memberWithout(file string) string {
 	dir := w.bound("n8", "n8")
-	if err := os.Remove(filepath.Join(dir, "raft", "log.db")); err != nil {
+	if err := os.Rename(filepath.Join(dir, file), filepath.Join(w.root, "lost")); err != nil {
 		w.t.Fatal(err)
 	}
-	return dir
+	lost := filepath.Join(w.root, "without-"+filepath.Base(file))
+	if err := os.Rename(dir, lost); err != nil {
+		w.t.Fatal(err)
+	}
+	return lost
 }
 
 func (w *world) occupy(c *Config) {

@@ -139,6 +139,9 @@ func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
 			n.log.Error("close the raft log", "error", err)
 		}
 	})
+	if err := checkMember(live); err != nil {
+		return nil, err
+	}
 	if err := forgetRestores(dir); err != nil {
 		return nil, err
 	}
@@ -146,8 +149,12 @@ func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := logstore.CheckJoint(live.store, snapshots); err != nil {
+	damaged, err := logstore.CheckJoint(live.store, snapshots, dir)
+	if err != nil {
 		return nil, err
+	}
+	if len(damaged) > 0 {
+		n.log.Warn("damaged raft snapshots were set aside; the log had all that they had", "snapshots", damaged, "in", dir)
 	}
 	streams := &raftStreams{
 		Listener: n.mux.Accept(transport.KindRaft), mux: n.mux, ready: make(chan struct{}), closed: make(chan struct{}),
@@ -176,6 +183,20 @@ func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
 		}
 	})
 	return streams, nil
+}
+
+// checkMember refuses a log whose cluster is not known any more. It is made
+// before the file that names the cluster only by who pledges to found one.
+func checkMember(live *live) error {
+	last, err := live.store.LastIndex()
+	if err != nil || last == 0 || !live.dir.Fresh() {
+		return err
+	}
+	_, pledged, err := live.dir.Pledge()
+	if err != nil || pledged {
+		return err
+	}
+	return fmt.Errorf("data directory %s has a raft log of %d entries, but its file cluster is missing: restore the file, or remove the node and start it with an empty data directory", live.dir.Path(), last)
 }
 
 func (n *Node) raftConfig() *raft.Config {

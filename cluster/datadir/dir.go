@@ -79,7 +79,7 @@ type Dir struct {
 // this process until Close. A directory of an unknown format, a damaged one,
 // and one that holds other things are refused and left as they are.
 func Open(path string, options Options) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := MakeDirs(path); err != nil {
 		return nil, fmt.Errorf("make data directory %s: %w", path, err)
 	}
 	d := &Dir{path: path, gate: options.Gate}
@@ -93,6 +93,9 @@ func Open(path string, options Options) (*Dir, error) {
 	}
 	if !made {
 		err = d.create()
+	}
+	if err == nil {
+		err = d.sync()
 	}
 	if err == nil {
 		err = d.load()
@@ -136,10 +139,7 @@ func (d *Dir) Fresh() bool { return d.Cluster().ID == "" }
 func (d *Dir) Sub(name string) (string, error) {
 	path := d.file(name)
 	err := os.Mkdir(path, 0o700)
-	if errors.Is(err, os.ErrExist) {
-		return path, nil
-	}
-	if err == nil {
+	if err == nil || errors.Is(err, os.ErrExist) { // who made it may have died before the sync
 		err = SyncDir(d.path)
 	}
 	if err != nil {
@@ -213,10 +213,20 @@ func (d *Dir) create() error {
 	if err := d.write(instanceFile, uuid.NewString()); err != nil {
 		return err
 	}
-	if err := d.write(formatFile, formatPrefix+strconv.Itoa(Format)); err != nil {
+	if err := SyncDir(filepath.Dir(d.path)); err != nil { // before it counts as made
 		return err
 	}
-	return SyncDir(filepath.Dir(d.path))
+	return d.write(formatFile, formatPrefix+strconv.Itoa(Format))
+}
+
+// sync makes the names durable that are found. A process that was killed
+// between a rename and its sync left some that are seen and not on disk, and
+// what is seen is acted on.
+func (d *Dir) sync() error {
+	if err := SyncDir(d.path); err != nil {
+		return fmt.Errorf("sync data directory %s: %w", d.path, err)
+	}
+	return nil
 }
 
 // load reads what the directory is, and checks every file of it.
@@ -234,6 +244,9 @@ func (d *Dir) load() error {
 	}
 	if _, err := d.readJSON(clusterFile, &d.cluster); err != nil {
 		return err
+	}
+	if d.nodeID == "" && d.cluster != (Cluster{}) {
+		return &DamageError{File: d.file(nodeFile), Reason: "it is missing, though the directory belongs to a cluster"}
 	}
 	if _, _, err := d.Pledge(); err != nil {
 		return err

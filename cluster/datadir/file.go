@@ -44,6 +44,22 @@ func WriteFile(path string, data []byte) (err error) {
 	return SyncDir(filepath.Dir(path))
 }
 
+// MakeDirs makes a directory (mode 0700) and those above it that are missing,
+// each with a name that survives a crash.
+func MakeDirs(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil // if it is no directory, who uses it says so
+	}
+	parent := filepath.Dir(path)
+	if err := MakeDirs(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return SyncDir(parent)
+}
+
 // SyncDir makes the names in a directory durable.
 func SyncDir(path string) error {
 	dir, err := os.Open(path)

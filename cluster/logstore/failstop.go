@@ -47,7 +47,7 @@ func (s *Store) perform(what string, do func() error) error {
 			return err
 		}
 	}
-	return do()
+	return s.read(do)
 }
 
 // wait returns what comes from done; ended is false if nothing did in time.
@@ -99,7 +99,7 @@ func (s *Store) fail(what string, cause error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
-		s.err = fmt.Errorf("raft log %s: %s: %w; the node stops, because a log that may be incomplete must not be used: check the disk, then start the node again", s.path, what, cause)
+		s.err = fmt.Errorf("raft log %s: %s: %w; the node stops, because a log that may be incomplete must not be used: check the disk, then start the node again; if it stops again, remove the node and start it with an empty data directory", s.path, what, cause)
 		close(s.failed)
 	}
 	return s.err

@@ -44,6 +44,13 @@ func (d *brokenDisk) SetUint64(key []byte, value uint64) error {
 	return d.InmemStore.SetUint64(key, value)
 }
 
+func (d *brokenDisk) Set(key, value []byte) error {
+	if err := d.gate("set"); err != nil {
+		return err
+	}
+	return d.InmemStore.Set(key, value)
+}
+
 // applied is an FSM that remembers all it applied.
 type applied struct {
 	mu   sync.Mutex

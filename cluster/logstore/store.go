@@ -1,6 +1,7 @@
 package logstore
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -97,7 +98,7 @@ func checkFile(config Config) error {
 	return nil
 }
 
-// openBolt opens the file and reads through its ends. bolt panics on some
+// openBolt opens the file and reads through it. bolt panics on some
 // damage, and faults on a file that was cut short.
 func openBolt(path string) (store *raftboltdb.BoltStore, err error) {
 	damaged := func(why any) error {
@@ -110,6 +111,13 @@ func openBolt(path string) (store *raftboltdb.BoltStore, err error) {
 			store, err = nil, damaged(p)
 		}
 	}()
+	if file, err := os.Open(path); err == nil {
+		err = checkMetas(file)
+		file.Close()
+		if err != nil {
+			return nil, damaged(err)
+		}
+	}
 	store, err = raftboltdb.New(raftboltdb.Options{
 		Path:                    path,
 		BoltOptions:             &bbolt.Options{Timeout: time.Second, FreelistType: bbolt.FreelistMapType},
@@ -123,46 +131,17 @@ func openBolt(path string) (store *raftboltdb.BoltStore, err error) {
 	case err != nil:
 		return nil, damaged(err)
 	}
-	if err := checkEnds(store); err != nil {
+	if err := checkEntries(store); err != nil {
 		store.Close()
 		return nil, damaged(err)
 	}
-	if err := syncParent(path); err != nil {
+	// bolt has written, and so synced the file with all that is seen in it, but
+	// not its name.
+	if err := syncDir(filepath.Dir(path)); err != nil {
 		store.Close()
 		return nil, fmt.Errorf("raft log %s: %w", path, err)
 	}
 	return store, nil
-}
-
-func checkEnds(store *raftboltdb.BoltStore) error {
-	first, err := store.FirstIndex()
-	if err != nil {
-		return err
-	}
-	last, err := store.LastIndex()
-	if err != nil || last == 0 {
-		return err
-	}
-	for _, index := range []uint64{first, last} {
-		var entry raft.Log
-		if err := store.GetLog(index, &entry); err != nil {
-			return fmt.Errorf("entry %d: %w", index, err)
-		}
-		if entry.Index != index {
-			return fmt.Errorf("entry %d says that it is %d", index, entry.Index)
-		}
-	}
-	return nil
-}
-
-// syncParent makes the name of a new file durable; bolt syncs the file only.
-func syncParent(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 // SetWriteLimit changes the limit for writes that begin from now on.
@@ -220,9 +199,15 @@ func (s *Store) GetLog(index uint64, entry *raft.Log) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	err := s.disk.GetLog(index, entry)
-	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
+	err := s.read(func() error { return s.disk.GetLog(index, entry) })
+	if errors.Is(err, raft.ErrLogNotFound) {
 		return err
+	}
+	if err == nil {
+		err = unsealEntry(index, entry)
+	}
+	if err == nil {
+		return nil
 	}
 	return s.fail(fmt.Sprintf("read entry %d", index), err)
 }
@@ -232,7 +217,8 @@ func (s *Store) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.Log
 
 // StoreLogs appends entries.
 func (s *Store) StoreLogs(entries []*raft.Log) error {
-	return s.write("append entries", func() error { return s.disk.StoreLogs(entries) })
+	sealed := sealEntries(entries)
+	return s.write("append entries", func() error { return s.disk.StoreLogs(sealed) })
 }
 
 // DeleteRange removes the entries from min to max, both included.
@@ -242,26 +228,54 @@ func (s *Store) DeleteRange(min, max uint64) error {
 
 // Set keeps a stable value.
 func (s *Store) Set(key, value []byte) error {
-	return s.write("set "+string(key), func() error { return s.disk.Set(key, value) })
+	sealed := seal(value, sumOf(key, value))
+	return s.write("set "+string(key), func() error { return s.disk.Set(key, sealed) })
 }
 
-// Get returns a stable value; the error says "not found" if there is none.
-func (s *Store) Get(key []byte) ([]byte, error) {
+// Get returns a stable value; the error says "not found" if there is none. One
+// that is there and cannot be read fails the store.
+func (s *Store) Get(key []byte) (value []byte, err error) {
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	return s.disk.Get(key)
+	err = s.read(func() error { value, err = s.disk.Get(key); return err })
+	if err != nil && err.Error() == raftboltdb.ErrKeyNotFound.Error() { // raft goes by the text as well
+		return nil, err
+	}
+	if err == nil {
+		value, err = unseal(value, func(value []byte) uint32 { return sumOf(key, value) })
+	}
+	if err == nil {
+		return value, nil
+	}
+	return nil, s.fail("read "+string(key), err)
 }
 
 // SetUint64 keeps a stable number.
 func (s *Store) SetUint64(key []byte, value uint64) error {
-	return s.write("set "+string(key), func() error { return s.disk.SetUint64(key, value) })
+	return s.Set(key, binary.BigEndian.AppendUint64(nil, value))
 }
 
 // GetUint64 returns a stable number; the error says "not found" if there is none.
 func (s *Store) GetUint64(key []byte) (uint64, error) {
-	if err := s.Err(); err != nil {
+	value, err := s.Get(key)
+	if err != nil {
 		return 0, err
 	}
-	return s.disk.GetUint64(key)
+	if len(value) != 8 {
+		return 0, s.fail("read "+string(key), errSeal)
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+// read runs do, in which bolt panics, or faults, over a damaged page.
+func (s *Store) read(do func() error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(old)
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a page is damaged: %v", p)
+		}
+	}()
+	return do()
 }

@@ -12,10 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errDisk = errors.New("input/output error")
 
@@ -240,8 +237,9 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// A log that does not join its snapshot must be refused: cut the log's head,
-// with no snapshot, an old one and a fitting one.
+// A log that does not continue its newest sound snapshot must be refused, and a
+// damaged snapshot is moved away only if the log has all that it had: cut the
+// log's head, and damage snapshots, with their like in the log and without.
 func TestCheckJoint(t *testing.T) {
 	s := open(t, Config{})
 	dir := t.TempDir()
@@ -249,25 +247,33 @@ func TestCheckJoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	check := func(want string) {
+	check := func(want string) (damaged []string) {
 		t.Helper()
-		err := CheckJoint(s, snapshots)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		damaged, err := CheckJoint(s, snapshots, dir)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), dir)) {
 			t.Errorf("got %v, want %q", err, want)
 		}
+		return damaged
 	}
-	take := func(index uint64) {
+	take := func(index, term uint64) (path string) {
 		t.Helper()
-		sink, err := snapshots.Create(raft.SnapshotVersionMax, index, 1, raft.Configuration{}, 1, nil)
+		sink, err := snapshots.Create(raft.SnapshotVersionMax, index, term, raft.Configuration{}, 1, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := sink.Close(); err != nil {
+		if err := errors.Join(ignoreCount(sink.Write([]byte("state"))), sink.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return filepath.Join(dir, snapshotsDir, sink.ID())
+	}
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	check("")
-	if err := s.StoreLogs(entries(1, 20)); err != nil {
+	if err := s.StoreLogs(entries(1, 40)); err != nil {
 		t.Fatal(err)
 	}
 	check("")
@@ -275,14 +281,71 @@ func TestCheckJoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("begins with entry 11, the newest readable snapshot ends with 0")
-	take(9)
+	take(9, 1)
 	check("begins with entry 11, the newest readable snapshot ends with 9")
-	take(10)
+	take(10, 1)
 	check("")
 
+	// Taken from this log: the one before it will do.
+	damage := map[string]string{"state.bin": "stata", "meta.json": `{"Version":`}
+	for file, text := range damage {
+		path := take(20, 1)
+		write(filepath.Join(path, file), text)
+		if damaged := check(""); !cmp.Equal(damaged, []string{filepath.Base(path)}) {
+			t.Errorf("set aside: %v, want %s", damaged, path)
+		}
+		if _, err := os.Stat(filepath.Join(dir, damagedDir, filepath.Base(path))); err != nil {
+			t.Error(err)
+		}
+		if list, err := snapshots.List(); err != nil || len(list) == 0 || list[0].Index != 10 {
+			t.Errorf("left: %+v, %v", list, err)
+		}
+	}
+	// Sent by the leader, to replace what is in this log, or is not in it.
+	for file, text := range damage {
+		for _, at := range []struct{ index, term uint64 }{{30, 2}, {50, 2}} {
+			path := take(at.index, at.term)
+			write(filepath.Join(path, file), text)
+			check("snapshot " + filepath.Base(path) + " cannot be read")
+			check("cannot be read") // and stays where it is
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// None is sound, and the log does not begin with the first entry.
+	list, err := snapshots.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, meta := range list {
+		write(filepath.Join(dir, snapshotsDir, meta.ID, "state.bin"), "")
+	}
+	check("cannot be read")
+
 	file := filepath.Join(dir, "file")
-	os.WriteFile(file, nil, 0o600)
+	write(file, "")
 	if _, err := OpenSnapshots(file, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a file as directory: %v", err)
+	}
+}
+
+func ignoreCount(_ int, err error) error { return err }
+
+// What a crash left of a snapshot under way goes when the store is opened.
+func TestUnfinishedSnapshotGoes(t *testing.T) {
+	dir := t.TempDir()
+	snapshots, err := OpenSnapshots(dir, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := snapshots.Create(raft.SnapshotVersionMax, 7, 1, raft.Configuration{}, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenSnapshots(dir, hclog.NewNullLogger()); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, snapshotsDir)); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }

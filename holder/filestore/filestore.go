@@ -113,7 +113,7 @@ var _ holder.Runner = (*Store)(nil)
 // sets aside what is torn. The caller closes it.
 func Open(dir string, cfg Config) (*Store, error) {
 	chains := filepath.Join(dir, "chains")
-	if err := os.MkdirAll(chains, 0o755); err != nil {
+	if err := makeDirs(chains); err != nil {
 		return nil, fmt.Errorf("make the content directory: %w", err)
 	}
 	cfg, err := cfg.withDefaults(dir)
@@ -134,7 +134,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 	for i := range s.stripes {
 		s.stripes[i] = make(chan struct{}, 1)
 	}
-	if err := errors.Join(syncDir(dir), s.scan()); err != nil {
+	if err := errors.Join(syncDir(dir), syncDir(chains), s.scan()); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("read the content directory %s: %w", dir, err)
 	}

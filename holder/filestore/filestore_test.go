@@ -16,13 +16,10 @@ import (
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/placement"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // content makes n bytes from a seed and says what they are.
 func content(seed uint64, n int) ([]byte, *placement.Content) {

@@ -53,7 +53,8 @@ func checkSHA(sha string) error {
 	return fmt.Errorf("%.80q is not a lower-case hexadecimal SHA-256", sha)
 }
 
-// makeChainDir makes a chain's directory durable, with the id inside.
+// makeChainDir makes a chain's directory durable, with the id inside. Who finds
+// the id goes by it, so the directory's own name is synced before.
 func (s *Store) makeChainDir(id placement.ChainID) error {
 	dir := s.chainDir(id)
 	path := filepath.Join(dir, idName)
@@ -63,10 +64,26 @@ func (s *Store) makeChainDir(id placement.ChainID) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return err
 	}
-	if err := writeDurably(path, []byte(id+"\n")); err != nil {
+	if err := syncDir(s.chains); err != nil {
 		return err
 	}
-	return syncDir(s.chains)
+	return writeDurably(path, []byte(id+"\n"))
+}
+
+// makeDirs makes a directory and those above it that are missing, each with a
+// name that survives a crash.
+func makeDirs(path string) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil // if it is no directory, its use fails
+	}
+	parent := filepath.Dir(path)
+	if err := makeDirs(parent); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o755); err != nil && !os.IsExist(err) {
+		return err
+	}
+	return syncDir(parent)
 }
 
 // writeDurably replaces a small file: after a crash it has the old bytes or

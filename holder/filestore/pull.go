@@ -246,7 +246,15 @@ func (p *part) fill(ctx context.Context, sources []holder.Source) error {
 	return errors.Join(errs...)
 }
 
-func (p *part) sync() error { return noSpace(p.file.Sync()) }
+// sync makes the part durable. After a sync that failed the system may show
+// bytes that are not on disk, and call the next sync a success: begin again.
+func (p *part) sync() error {
+	err := p.file.Sync()
+	if err != nil {
+		os.Remove(p.path)
+	}
+	return noSpace(err)
+}
 
 // verify compares the complete part with what was asked for. A wrong one is
 // emptied: no byte of it can be trusted.

@@ -30,8 +30,13 @@ func (s *Store) scan() error {
 }
 
 // scanChain reads one chain's directory. Records say which chain they are of,
-// so that a torn id file costs nothing.
+// so that a torn id file costs nothing. A process that was killed between a
+// rename and its sync left names that are seen and not on disk: what is seen is
+// reported as held, so it is synced first.
 func (s *Store) scanChain(dir string) error {
+	if err := syncDir(dir); err != nil {
+		return err
+	}
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return err

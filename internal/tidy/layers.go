@@ -71,6 +71,7 @@ func House() Rules {
 			},
 			{Path: "e2e", Imports: []string{"api", "api/client"}, External: anything, Goroutines: true},
 			{Path: "internal/lincheck", External: []string{"github.com/anishathalye/porcupine"}, TestsOnly: true},
+			{Path: "internal/powercut", Goroutines: true, TestsOnly: true},
 			{Path: "internal/tidy"},
 		},
 		Exceptions: HouseExceptions(),

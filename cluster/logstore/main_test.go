@@ -1,0 +1,11 @@
+//go:build !linux || !(amd64 || arm64)
+
+package logstore
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -24,7 +24,7 @@ type book struct {
 // state over the raft configuration. The node itself is always in it: raft asks
 // for that too.
 func (n *Node) addressBook() *book {
-	now := n.cfg.elapsed()
+	now := n.cfg.Elapsed()
 	if b := n.book.Load(); b != nil && now-b.made < bookFor && len(b.node) == n.View().Nodes.Len() {
 		return b
 	}

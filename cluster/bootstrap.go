@@ -207,7 +207,7 @@ func (e *entry) member(clusterID string) error {
 		return err
 	}
 	e.publish()
-	e.node.entered.Store(int64(e.node.cfg.elapsed()))
+	e.node.entered.Store(int64(e.node.cfg.Elapsed()))
 	close(e.node.member)
 	return nil
 }

@@ -89,5 +89,5 @@ func (c calmLog) repeats(msg string, args []any) bool {
 
 // forming tells whether this node has started, or become a member, just now.
 func (n *Node) forming() bool {
-	return n.cfg.elapsed()-time.Duration(n.entered.Load()) < formPatience
+	return n.cfg.Elapsed()-time.Duration(n.entered.Load()) < formPatience
 }

@@ -124,9 +124,11 @@ type Config struct {
 	// nor keep data. A restart applies what follows the last snapshot again, and
 	// what a snapshot brings is not seen. For audits and tests.
 	OnApply func(index, term uint64, data []byte)
-
-	// elapsed replaces the monotonic clock in tests of this package.
-	elapsed func() time.Duration
+	// Elapsed is the monotonic clock, since any moment, of which a leader makes
+	// cluster time; Wall is the clock whose time stands beside the decisions, for
+	// people. Default: the machine's. Tests make them wrong. Timers are not theirs.
+	Elapsed func() time.Duration
+	Wall    func() time.Time
 }
 
 // Snapshots says when raft writes a snapshot of the state. A field that is 0
@@ -156,9 +158,12 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
-	if c.elapsed == nil {
+	if c.Elapsed == nil {
 		began := time.Now()
-		c.elapsed = func() time.Duration { return time.Since(began) }
+		c.Elapsed = func() time.Duration { return time.Since(began) }
+	}
+	if c.Wall == nil {
+		c.Wall = time.Now
 	}
 	if c.Metrics == nil {
 		c.Metrics = NewMetrics()

@@ -303,7 +303,7 @@ type pausedClock struct{ jumped atomic.Int64 }
 // on is a change for start.
 func (p *pausedClock) on(c *Config) {
 	began := time.Now()
-	c.elapsed = func() time.Duration { return time.Since(began) + time.Duration(p.jumped.Load()) }
+	c.Elapsed = func() time.Duration { return time.Since(began) + time.Duration(p.jumped.Load()) }
 }
 
 func (p *pausedClock) add(d time.Duration) { p.jumped.Add(int64(d)) }

@@ -58,7 +58,7 @@ type Node struct {
 	stopped  chan struct{} // closed when Run returns
 	diskBusy chan struct{}
 	seldom   seldom
-	entered  atomic.Int64 // when this node became a member, by cfg.elapsed; 0 = before it started
+	entered  atomic.Int64 // when this node became a member, by cfg.Elapsed; 0 = before it started
 }
 
 // ids are what the data directory says of the node.
@@ -100,7 +100,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	n.board, err = telemetry.New(telemetry.Config{
-		Node: cfg.Node, Read: cfg.Telemetry, Incarnation: n.ownIncarnation, Elapsed: cfg.elapsed,
+		Node: cfg.Node, Read: cfg.Telemetry, Incarnation: n.ownIncarnation, Elapsed: cfg.Elapsed,
 		Spread: func(about string, message func() []byte) { n.live.Load().gossip.Spread(about, message) },
 		Show:   n.showReadings,
 	})

@@ -45,6 +45,7 @@ type outcome struct {
 type proposer struct {
 	apply  func(data []byte, timeout time.Duration) raft.ApplyFuture
 	stamp  func() placement.Time
+	wall   func() time.Time
 	level  func() int
 	deny   func() error // what a caller is told once the reign is over
 	count  func(ops int)
@@ -56,6 +57,7 @@ func newProposer(n *Node, clock *leaderClock, r *raft.Raft) *proposer {
 	return &proposer{
 		apply: r.Apply,
 		stamp: clock.read,
+		wall:  n.cfg.Wall,
 		level: func() int { return n.View().FeatureLevel },
 		deny:  func() error { return n.notLeader() },
 		count: func(ops int) {
@@ -171,7 +173,7 @@ func (p *proposer) gather(first *proposal) (batch []*proposal, rest *proposal) {
 // been answered.
 func (p *proposer) send(batch []*proposal) (future raft.ApplyFuture, ops int) {
 	entry := fsm.Batch{
-		Level: p.level(), Now: p.stamp(), Wall: time.Now(),
+		Level: p.level(), Now: p.stamp(), Wall: p.wall(),
 		Term: batch[0].fence.term, ConfigAt: batch[0].fence.configAt,
 	}
 	var all []fsm.Encoded

@@ -30,6 +30,7 @@ func BenchmarkPropose(b *testing.B) {
 	p := &proposer{
 		apply: func([]byte, time.Duration) raft.ApplyFuture { return instantFuture{results: make([]fsm.Result, ops)} },
 		stamp: func() placement.Time { return 1 }, level: func() int { return 1 }, deny: func() error { return ErrStopped },
+		wall:  time.Now,
 		count: func(n int) { ops = n }, queue: make(chan *proposal, proposalsMax), closed: make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancel(b.Context())

@@ -64,7 +64,7 @@ func proposing(t *testing.T, scenario func(*proposer, *slowLog, context.CancelFu
 	synctest.Test(t, func(t *testing.T) {
 		log := &slowLog{machine: fsm.New()}
 		p := &proposer{
-			apply: log.apply, stamp: func() placement.Time { return 1 }, level: func() int { return 1 },
+			apply: log.apply, stamp: func() placement.Time { return 1 }, wall: time.Now, level: func() int { return 1 },
 			deny: func() error { return &NotLeaderError{} }, count: func(int) {},
 			queue: make(chan *proposal, proposalsMax), closed: make(chan struct{}),
 		}

@@ -113,7 +113,7 @@ func (n *Node) lead(ctx context.Context, r *raft.Raft, began time.Time) {
 	if !ok {
 		return
 	}
-	clock := newLeaderClock(n.cfg.elapsed, n.View().Now)
+	clock := newLeaderClock(n.cfg.Elapsed, n.View().Now)
 	reign := &reign{
 		node: n, raft: r, term: term, began: began, clock: clock,
 		proposer: newProposer(n, clock, r), health: newHealth(), planning: planning{planner: scheduler.NewPlanner()},

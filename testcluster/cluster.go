@@ -31,6 +31,7 @@ type Cluster struct {
 	mu      sync.Mutex // never held while anything is waited for
 	members []*member
 	group   map[int]int // of a partition; nil = all are together
+	oneWay  [][2]int    // from, to
 	https   []*http.Transport
 }
 
@@ -221,11 +222,12 @@ func (c *Cluster) member(i int) *member {
 	return all[i-1]
 }
 
-// together tells whether no partition lies between two nodes.
+// together tells whether no partition lies between two nodes, and neither stands
+// still.
 func (c *Cluster) together(i, j int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.group[i] == c.group[j]
+	return c.group[i] == c.group[j] && !c.members[i-1].still && !c.members[j-1].still
 }
 
 // addresses of node i, and of the host from which its clients call.

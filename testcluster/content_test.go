@@ -57,8 +57,10 @@ func wantContent(t *testing.T, c *testcluster.Cluster, id string, data []byte, s
 // What a PUT of content acknowledged is read from every node, byte for byte,
 // after a minority has crashed at once and the disk of one of them is gone.
 func TestContentSurvivesMinority(t *testing.T) {
+	t.Parallel()
 	for seed := int64(1); seed <= 3; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := testcluster.Start(t, testcluster.Options{Nodes: 5, Seed: seed})
 				data, sum := content(uint64(seed), 300_000)
@@ -97,6 +99,7 @@ func TestContentSurvivesMinority(t *testing.T) {
 // A node whose disk was replaced comes back under its name as a new instance,
 // never votes with what it has forgotten, and gets its copies anew.
 func TestWipedNodeRejoins(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := testcluster.Start(t, testcluster.Options{Nodes: 3})
 		data, sum := content(1, 100_000)
@@ -133,8 +136,10 @@ func TestWipedNodeRejoins(t *testing.T) {
 // retry, at another node and under the same key, gets the first answer, and so
 // does one that comes later.
 func TestRetryAcrossFailover(t *testing.T) {
+	t.Parallel()
 	for seed := int64(1); seed <= 3; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := testcluster.Start(t, testcluster.Options{Nodes: 3, Seed: seed})
 				old := c.WaitLeader()

@@ -12,8 +12,8 @@
 // [Start] is called inside a testing/synctest bubble, one cluster to a bubble,
 // and returns a cluster that has formed. Nodes are numbered from 1; node i is
 // named n<i>. The test breaks things ([Cluster.Kill], [Cluster.Partition],
-// [Cluster.Wipe] and others), lets time pass ([Cluster.Advance],
-// [Cluster.WaitFor]), talks to nodes over their HTTP API ([Cluster.Client]),
+// [Cluster.Wipe], [Cluster.Pause], [Cluster.StallDisk], [Cluster.Skew] and
+// others), lets time pass ([Cluster.Advance], [Cluster.WaitFor]), talks to nodes over their HTTP API ([Cluster.Client]),
 // and asks for peace ([Cluster.Settle]). Everything ends by itself with the
 // test. When it has failed, the nodes' logs are printed in one sequence.
 //
@@ -29,7 +29,7 @@
 // # What it does not do
 //
 // A run does not repeat from its seed: raft and gossip draw from sources of
-// their own. A killed node keeps all that it wrote, synced or not. Links have
+// their own. Timers of a paused node go on. A killed node keeps all that it wrote, synced or not. Links have
 // no bandwidth. A snapshot that is restored over HTTP begins a history that the
 // checker has not seen: such tests set NoChecks.
 //
@@ -42,6 +42,7 @@
 //
 // # Testing
 //
-// The package's own tests are the failure scenarios of the whole system. The
+// The package's own tests are the failure scenarios of the whole system, and a
+// nemesis that breaks clusters by chance (-nemesis.seeds=N runs more of it). The
 // nodes write real files: TMPDIR on a memory file system makes tests faster.
 package testcluster

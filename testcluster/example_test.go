@@ -11,6 +11,7 @@ import (
 // A failover in twenty lines: what a client wrote before the leader died is
 // there afterwards, and all its copies are rebuilt without anybody's help.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := testcluster.Start(t, testcluster.Options{Nodes: 4})
 		_, err := c.Client().PutChain(t.Context(), "orders", api.Spec{})

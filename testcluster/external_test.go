@@ -63,6 +63,7 @@ func (p *program) work(ctx context.Context) {
 // An external runner that comes back with nothing says so in its inventory, and
 // gets its copies anew.
 func TestExternalRunnerLosesCopies(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		programs := map[int]*program{}
 		c := testcluster.Start(t, testcluster.Options{Nodes: 3, Config: func(_ int, cfg *agent.Config) {

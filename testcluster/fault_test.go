@@ -31,8 +31,10 @@ func spec(desired int) api.Spec { return api.Spec{Desired: &desired} }
 // which repairs what the old one held. The old one comes back as a follower
 // when the network heals, with nothing of its own.
 func TestLeaderCutOff(t *testing.T) {
+	t.Parallel()
 	for seed := int64(1); seed <= 3; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := testcluster.Start(t, testcluster.Options{Nodes: 4, Seed: seed})
 				create(t, c, 5)
@@ -68,8 +70,10 @@ func TestLeaderCutOff(t *testing.T) {
 // A partition of five minutes ends by itself: gossip and raft find together
 // without anybody's help, and all copies are healthy.
 func TestLongPartitionHeals(t *testing.T) {
+	t.Parallel()
 	for seed := int64(1); seed <= 2; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				c := testcluster.Start(t, testcluster.Options{Nodes: 5, Seed: seed, Zones: []string{"a", "b", "c"}})
 				create(t, c, 5)
@@ -94,6 +98,7 @@ func TestLongPartitionHeals(t *testing.T) {
 // A cluster whose nodes all crash at once goes on with everything that it
 // acknowledged, without a move.
 func TestAllRestart(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := testcluster.Start(t, testcluster.Options{Nodes: 5})
 		create(t, c, 10)
@@ -120,6 +125,7 @@ func TestAllRestart(t *testing.T) {
 // A leader that is told to stop hands over: another one leads within half of
 // the time that a crash would need to be noticed at all.
 func TestGracefulStopIsFast(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := testcluster.Start(t, testcluster.Options{Nodes: 3})
 		create(t, c, 1)
@@ -148,6 +154,7 @@ func TestGracefulStopIsFast(t *testing.T) {
 // A node that joins later gets work by itself, until the cluster is even, and
 // then nothing moves any more.
 func TestAddedNodeGetsWork(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := testcluster.Start(t, testcluster.Options{Nodes: 3, Replicated: shortCooldown})
 		create(t, c, 8)
@@ -171,6 +178,7 @@ func TestAddedNodeGetsWork(t *testing.T) {
 // A disk that breaks ends its node, and no other: the copies are made anew
 // elsewhere.
 func TestBrokenDiskEndsNode(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		broken := map[int]*atomic.Bool{}
 		for i := 1; i <= 4; i++ {
@@ -201,6 +209,7 @@ func TestBrokenDiskEndsNode(t *testing.T) {
 // A network that loses a fifth of the packets, and is slow, is no reason to
 // move anything; a leader is replaced on it as on any other.
 func TestSlowLossyNetwork(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := testcluster.Start(t, testcluster.Options{Nodes: 5})
 		create(t, c, 5)

@@ -27,6 +27,10 @@ type member struct {
 
 	external bool // its runner is the test's business, and so is its inventory
 
+	disk  disk
+	watch watch
+	still bool // paused; guarded by Cluster.mu
+
 	mu  sync.Mutex
 	run *process // the present or last one; nil before the first
 }
@@ -91,6 +95,7 @@ func (c *Cluster) config(m *member) agent.Config {
 		c.opts.Config(m.number, &cfg)
 	}
 	m.external = cfg.Runner == agent.External
+	m.equip(&cfg.Cluster)
 	if c.audit != nil {
 		observe, users := c.audit.observer(m.name, m.view), cfg.Cluster.OnApply
 		cfg.Cluster.OnApply = func(index, term uint64, data []byte) {
@@ -101,6 +106,21 @@ func (c *Cluster) config(m *member) agent.Config {
 		}
 	}
 	return cfg
+}
+
+// equip gives a process the machine's disk and clocks.
+func (m *member) equip(cfg *cluster.Config) {
+	m.disk.resume(nil) // one that hung has been replaced
+	cfg.Elapsed, cfg.Wall = m.watch.elapsed, m.watch.wall
+	users := cfg.Gate
+	cfg.Gate = func(what string) error {
+		if users != nil {
+			if err := users(what); err != nil {
+				return err
+			}
+		}
+		return m.disk.gate()
+	}
 }
 
 // volumeBytes is the size of every node's content volume, all of it free: how
@@ -179,6 +199,7 @@ func (c *Cluster) kill(m *member) {
 	p := m.end()
 	c.net.Kill(m.name)
 	p.agent.Kill()
+	m.disk.resume(errPowerOff)
 	<-p.done // what it says of its end is no more than that its network is gone
 	p.cancel()
 	c.net.Revive(m.name)

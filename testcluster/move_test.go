@@ -16,6 +16,7 @@ func shortCooldown(cfg *placement.Config) { cfg.Cooldown = time.Minute }
 // keeps its live copies, balance leaves it alone for the cooldown, and at last
 // the bad node is rid of it.
 func TestLeaderKilledAtEachStep(t *testing.T) {
+	t.Parallel()
 	steps := []struct {
 		name  string
 		reach func(s *scene, victim placement.NodeID)
@@ -44,6 +45,7 @@ func TestLeaderKilledAtEachStep(t *testing.T) {
 	for _, step := range steps {
 		for seed := int64(1); seed <= 3; seed++ {
 			t.Run(fmt.Sprintf("%s/seed=%d", step.name, seed), func(t *testing.T) {
+				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					s := stage(t, seed, nil, shortCooldown)
 					s.pullsTake(5 * time.Second)
@@ -76,6 +78,7 @@ func TestLeaderKilledAtEachStep(t *testing.T) {
 // are in it: three of them see a bad copy of a chain that has just been moved,
 // and the fourth moves it when the cooldown is over, not later.
 func TestThreeLeadersInOneCooldown(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := stage(t, 1, nil, nil)
 		victim := s.worsen(0)
@@ -115,6 +118,7 @@ func TestThreeLeadersInOneCooldown(t *testing.T) {
 // A pull that takes longer than the cooldown does not let the next move begin
 // with it: the cooldown counts again from when the victim is told to drop.
 func TestPullLongerThanCooldown(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := stage(t, 1, nil, shortCooldown)
 		s.pullsTake(90 * time.Second)

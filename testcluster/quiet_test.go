@@ -13,6 +13,7 @@ import (
 // holds chains commits no entry at all, however long it lives; and a chain
 // that cools keeps cluster time going until its cooldown is over.
 func TestQuietClusterWritesNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := testcluster.Start(t, testcluster.Options{Nodes: 3})
 		desired := 2

@@ -44,6 +44,7 @@ func (f *firsts) first(i int) uint64 {
 // the log: it knows what was moved, and leaves it alone until the cooldown is
 // over. So does a cluster that restarts from its snapshots.
 func TestFailoverFromSnapshot(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := &firsts{of: map[int]uint64{}}
 		s := stage(t, 1, f.config, func(cfg *placement.Config) { cfg.Cooldown = 10 * time.Minute })

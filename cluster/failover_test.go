@@ -41,6 +41,18 @@ func TestLeaderKilled(t *testing.T) {
 	})
 }
 
+// A node that is told to stop before it has started everything stops in good
+// order, without an error.
+func TestStoppedAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		m := w.start(1, 1)
+		m.stop()
+		if m.err != nil {
+			t.Errorf("Run returned %v", m.err)
+		}
+	})
+}
+
 // A leader that is told to stop hands over: somebody else takes writes within
 // a tenth of the heartbeat timeout, and its last cluster time is not lost.
 func TestGracefulStop(t *testing.T) {

@@ -131,6 +131,9 @@ func (n *Node) Run(ctx context.Context) error {
 	err := n.start(ctx, crew)
 	if err == nil {
 		err = n.wait(ctx, crew)
+	} else if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		n.log.Info("stopping: told to, before everything had started")
+		err = nil
 	}
 	if err == nil {
 		n.handOver()

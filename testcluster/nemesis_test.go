@@ -332,7 +332,7 @@ func (n *nemesis) transfer() trouble {
 	}
 	ctx, cancel := context.WithTimeout(n.t.Context(), 5*time.Second)
 	defer cancel()
-	err := n.Node(leader).Node().Transfer(ctx)
+	err := n.Node(leader).Node().Transfer(ctx, "", "nemesis")
 	n.say("leader %d was told to hand over: %v", leader, err)
 	return n.lasting(0, 0, func() {})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/holdfast-cluster/holdfast/agent/authfile"
 	"github.com/holdfast-cluster/holdfast/api/server"
 	"github.com/holdfast-cluster/holdfast/cluster"
 	"github.com/holdfast-cluster/holdfast/scheduler"
@@ -27,19 +28,20 @@ const (
 // Agent is one node with all that belongs to it. Make one with New; it runs
 // once.
 type Agent struct {
-	cfg   Config
-	log   hclog.Logger
-	ran   atomic.Bool
-	node  atomic.Pointer[cluster.Node]
-	http  atomic.Pointer[string]
-	store *store
-	ready chan struct{}
-	hurry context.Context // ends with Kill
-	kill  context.CancelFunc
+	cfg    Config
+	log    hclog.Logger
+	ran    atomic.Bool
+	node   atomic.Pointer[cluster.Node]
+	http   atomic.Pointer[string]
+	store  *store
+	tokens *authfile.File // nil without an auth-file
+	ready  chan struct{}
+	hurry  context.Context // ends with Kill
+	kill   context.CancelFunc
 }
 
-// New checks the configuration and names the field that is wrong. It opens
-// and starts nothing.
+// New checks the configuration, the file of tokens included, and names the
+// field that is wrong. It starts nothing.
 func New(cfg Config) (*Agent, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
@@ -52,6 +54,11 @@ func New(cfg Config) (*Agent, error) {
 	trial, err := a.cfg.node("", a.store)
 	if err == nil {
 		_, err = cluster.New(trial)
+	}
+	if err == nil && cfg.AuthFile != "" {
+		if a.tokens, err = authfile.Open(cfg.AuthFile, a.log); err != nil {
+			err = wrong("auth-file", "%w", err)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)
@@ -175,6 +182,9 @@ func (a *Agent) assemble() (*running, error) {
 		Version: a.cfg.Cluster.Version, State: b, Writer: b, Leadership: b, Decider: b, Operator: b, Telemetry: b, Metrics: meter.registry,
 		OnError: func(err error) { a.log.Error("a request met a defect", "error", err) },
 	}
+	if a.tokens != nil {
+		c.Authenticate = a.tokens.Authenticate
+	}
 	var bytes *content
 	if a.cfg.Runner == Filestore {
 		bytes = newContent(a.cfg.Cluster.Node, r.node, a.store)
@@ -188,7 +198,7 @@ func (a *Agent) assemble() (*running, error) {
 		bytes.own = local{handler}
 		r.pulls = newService("content on the node port", http.HandlerFunc(a.store.serve))
 	}
-	r.own, r.forwarded = newService("the API's port", handler), newService("the API on the node port", handler)
+	r.own, r.forwarded = newService("the API's port", handler), newService("the API on the node port", handler.Peers())
 	a.node.Store(r.node)
 	return r, nil
 }
@@ -255,6 +265,9 @@ func (r *running) run(ctx context.Context) error {
 	r.launch(func() error { return r.forwarded.serve(r.node.HTTPListener()) })
 	if r.pulls != nil {
 		r.launch(func() error { return r.pulls.serve(r.node.PullListener()) })
+	}
+	if tokens := r.agent.tokens; tokens != nil {
+		r.launch(func() error { return tokens.Run(nodeCtx) })
 	}
 	r.parts.Go(func() { r.agent.announceReady(nodeCtx, r.node) })
 

@@ -40,6 +40,10 @@ type Config struct {
 	// HTTPAdvertise is the API's port as others reach it. Default: as bound;
 	// required when HTTP has no host of its own (0.0.0.0).
 	HTTPAdvertise string
+	// AuthFile is the file of tokens that the API takes, in the form of package
+	// authfile. It is read again when it changes. Default: none, and whoever
+	// reaches the API may do everything.
+	AuthFile string
 	// Runner says who makes the copies. Default filestore.
 	Runner RunnerKind
 	// Scorer scores nodes for chains. Default: the production scorer. Install

@@ -15,6 +15,10 @@ const (
 	// HeaderForwarded names the node that passed a request on. Such a request
 	// is never passed on again.
 	HeaderForwarded = "Holdfast-Forwarded"
+	// HeaderActor and HeaderRole say who made a request that was passed on and
+	// what he may do. They count on the node port only.
+	HeaderActor = "Holdfast-Actor"
+	HeaderRole  = "Holdfast-Role"
 	// HeaderCode repeats the code of a [Problem], so that it is known before
 	// the body is read.
 	HeaderCode = "Holdfast-Code"

@@ -370,7 +370,7 @@ func (b *backend) serve(id placement.NodeID) (*node, *Server) {
 func (b *backend) listen(id placement.NodeID) (*node, *httptest.Server) {
 	b.t.Helper()
 	n, s := b.serve(id)
-	ts := httptest.NewServer(s)
+	ts := httptest.NewServer(s.Peers()) // as a node port: what it gets was passed on
 	b.t.Cleanup(ts.Close)
 	transport := &http.Transport{}
 	b.t.Cleanup(transport.CloseIdleConnections)

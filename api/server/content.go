@@ -51,7 +51,7 @@ func (s *Server) putContent(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) contentWrite(x *exchange, r *http.Request) (ContentWrite, error) {
-	out := ContentWrite{Size: r.ContentLength, Actor: s.actor(r.Context()), Timeout: x.timeout}
+	out := ContentWrite{Size: r.ContentLength, Actor: actor(r.Context()), Timeout: x.timeout}
 	var err error
 	if out.Chain, err = chainID("id", r.PathValue("id")); err != nil {
 		return out, err

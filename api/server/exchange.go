@@ -21,10 +21,12 @@ import (
 // exchange is one request while it is served: what the middleware has read of
 // it, and how the answer stands. It belongs to the request's goroutine.
 type exchange struct {
+	server    *Server
 	route     *route
 	w         http.ResponseWriter // of the present attempt
 	r         *http.Request
 	forwarded bool // another node has passed it on: it is answered here or not at all
+	caller    Caller
 
 	level    string // consistency
 	revision uint64 // of a blocking read; meaningless without blocking
@@ -62,11 +64,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	done := s.metrics.begin(rt, r.Method)
 	defer func() { done(out.code()) }()
 	defer s.recoverPanic(out, r)
-	if rt == nil {
-		if pattern != "" {
-			s.mux.ServeHTTP(out, r)
-			return
-		}
+	if rt == nil { // what has no row in the table of roles does not exist
 		s.writeProblem(out, s.noRoute(out, r))
 		return
 	}
@@ -133,9 +131,12 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) *api.Problem {
 // open reads what is common to all requests.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, rt *route) (*exchange, *api.Problem) {
 	x := &exchange{
-		route: rt, w: w, r: r, status: http.StatusOK, fields: &s.fields,
-		forwarded: r.Header.Get(api.HeaderForwarded) != "",
+		server: s, route: rt, w: w, r: r, status: http.StatusOK, fields: &s.fields,
+		forwarded: fromPeer(r) && r.Header.Get(api.HeaderForwarded) != "",
 		lineage:   r.Header.Get(api.HeaderLineage),
+	}
+	if p := s.admit(x); p != nil {
+		return nil, p
 	}
 	if p := x.readQuery(); p != nil {
 		return nil, p

@@ -216,7 +216,7 @@ func (s *Server) outgoing(ctx context.Context, x *exchange, leader Leader, self 
 	out := x.r.Clone(ctx)
 	out.URL.Scheme, out.URL.Host, out.Host, out.RequestURI = "http", leader.Address, leader.Address, ""
 	dropHopHeaders(out.Header)
-	out.Header.Set(api.HeaderForwarded, string(self))
+	s.vouch(out.Header, x, self)
 	out.Body, out.ContentLength = http.NoBody, 0
 	if x.resumed {
 		q := out.URL.Query()
@@ -331,10 +331,7 @@ func (s *Server) catchUpOnce(ctx context.Context, x *exchange) (*fsm.View, error
 	if err != nil {
 		return nil, errorf("asking the leader at %q: %w", leader.Address, err)
 	}
-	req.Header.Set(api.HeaderForwarded, string(status.Node))
-	if auth := x.r.Header.Get("Authorization"); auth != "" {
-		req.Header.Set("Authorization", auth)
-	}
+	s.vouch(req.Header, x, status.Node)
 	resp, code := s.roundTrip(ctx, req, false)
 	if code != "" {
 		return nil, ErrNotLeader

@@ -119,7 +119,7 @@ func TestNoStateYet(t *testing.T) {
 // back at once with no-leader.
 func TestForwardOnce(t *testing.T) {
 	_, s2, l := two(t)
-	w := ask(t, s2, http.MethodPut, "/v1/chains/c", `{"spec":{}}`, api.HeaderForwarded, "n3")
+	w := ask(t, s2.Peers(), http.MethodPut, "/v1/chains/c", `{"spec":{}}`, api.HeaderForwarded, "n3")
 	refusedWith(t, w, api.NoLeader, "")
 	if w.Header().Get("Retry-After") == "" || len(l.requests) != 0 {
 		t.Errorf("Retry-After %q, %d requests passed on", w.Header().Get("Retry-After"), len(l.requests))

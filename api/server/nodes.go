@@ -221,6 +221,9 @@ func (s *Server) removeNode(ctx context.Context, in *nodeWrite) (*api.Done, erro
 	}
 	reason, err := x.reasonOf(body.Reason)
 	if body.AllowDataLoss {
+		if p := x.require(api.RoleAdmin, "allow_data_loss"); p != nil {
+			return nil, p
+		}
 		reason, err = x.mustReason(body.Reason, "allow_data_loss")
 	}
 	if err != nil {

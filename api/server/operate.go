@@ -135,9 +135,9 @@ func (s *Server) restoration(x *exchange, r *http.Request) (Restoration, error) 
 // leaves no other trace.
 func (s *Server) signature(ctx context.Context, reason string) string {
 	if reason == "" {
-		return s.actor(ctx)
+		return actor(ctx)
 	}
-	return s.actor(ctx) + ": " + reason
+	return actor(ctx) + ": " + reason
 }
 
 func (s *Server) restoreHere(w http.ResponseWriter, r *http.Request, x *exchange, wish Restoration) error {

@@ -121,11 +121,13 @@ type Config struct {
 	Leadership Leadership
 	Decider    Decider
 	Operator   Operator
-	Telemetry  Telemetry                    // nil = nothing is known but the state
-	Content    Content                      // nil = this node stores no content: 501
-	Metrics    *prometheus.Registry         // served at /metrics; the server's own are added to it
-	Actor      func(context.Context) string // who makes a request; nil = "anonymous"
-	OnError    func(error)                  // told of panics and other defects; nil = nobody
+	Telemetry  Telemetry            // nil = nothing is known but the state
+	Content    Content              // nil = this node stores no content: 501
+	Metrics    *prometheus.Registry // served at /metrics; the server's own are added to it
+	// Authenticate says whose a token is. nil = everybody may do everything,
+	// under the name "anonymous".
+	Authenticate func(token string) (Caller, bool)
+	OnError      func(error) // told of panics and other defects; nil = nobody
 }
 
 // Validate names the first field that is missing.
@@ -163,9 +165,6 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
-	}
-	if cfg.Actor == nil {
-		cfg.Actor = func(context.Context) string { return "anonymous" }
 	}
 	if cfg.OnError == nil {
 		cfg.OnError = func(error) {}

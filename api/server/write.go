@@ -41,7 +41,7 @@ func (s *Server) propose(ctx context.Context, reason string, body fsm.Body) (fsm
 
 // submit commits one operation under a request and returns its answer.
 func (s *Server) submit(ctx context.Context, reason string, req fsm.Request, body fsm.Body) (fsm.Result, error) {
-	op := fsm.Op{Actor: s.actor(ctx), Reason: reason, Request: req, Body: body}
+	op := fsm.Op{Actor: actor(ctx), Reason: reason, Request: req, Body: body}
 	results, err := s.cfg.Writer.Propose(ctx, op)
 	if err != nil {
 		return fsm.Result{}, err
@@ -51,9 +51,9 @@ func (s *Server) submit(ctx context.Context, reason string, req fsm.Request, bod
 }
 
 // actor returns who makes the request, bounded.
-func (s *Server) actor(ctx context.Context) string {
-	actor := s.cfg.Actor(ctx)
-	return actor[:min(len(actor), fsm.ActorMax)]
+func actor(ctx context.Context) string {
+	name := exchangeOf(ctx).caller.Name
+	return name[:min(len(name), fsm.ActorMax)]
 }
 
 // stampWrite writes the headers of a write: a read at that revision sees it.

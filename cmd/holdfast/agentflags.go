@@ -60,7 +60,7 @@ func newAgentFlags(f *pflag.FlagSet) *agentFlags {
 	f.StringVar(&v.tlsCA, "tls-ca", "", "not built yet, refused")
 	f.StringVar(&v.tlsCert, "tls-cert", "", "not built yet, refused")
 	f.StringVar(&v.tlsKey, "tls-key", "", "not built yet, refused")
-	f.StringVar(&v.authFile, "auth-file", "", "not built yet, refused")
+	f.StringVar(&v.authFile, "auth-file", "", "file of the tokens that the API takes (\"holdfast token new\" makes one); read again when it changes")
 	f.BoolVar(&v.insecure, "insecure", false, "allow ports beyond this machine without encryption and authentication")
 	f.StringVar(&v.logLevel, "log-level", "info", "trace, debug, info, warn or error")
 	f.StringVar(&v.logFormat, "log-format", "text", "text or json")
@@ -89,7 +89,7 @@ func (p *program) agentConfig(v *agentFlags) (agent.Config, error) {
 		return cfg, err
 	}
 	cfg = agent.Config{
-		HTTP: v.http, HTTPAdvertise: v.httpAdvertise,
+		HTTP: v.http, HTTPAdvertise: v.httpAdvertise, AuthFile: v.authFile,
 		ContentDir: v.contentDir, Runner: agent.RunnerKind(v.runner),
 		Cluster: cluster.Config{
 			Node: placement.NodeID(v.nodeID), DataDir: v.dataDir, Cluster: v.cluster,
@@ -164,10 +164,10 @@ func parseCapabilities(words []string) (placement.Capabilities, error) {
 // ignored is worse than none.
 func (v *agentFlags) checkBuilt() error {
 	for _, f := range []struct{ flag, value string }{
-		{"tls-ca", v.tlsCA}, {"tls-cert", v.tlsCert}, {"tls-key", v.tlsKey}, {"auth-file", v.authFile},
+		{"tls-ca", v.tlsCA}, {"tls-cert", v.tlsCert}, {"tls-key", v.tlsKey},
 	} {
 		if f.value != "" {
-			return usage("--%s: unsupported, this release has neither TLS nor authentication: keep the ports on a loopback address, or in a network that you trust with --insecure", f.flag)
+			return usage("--%s: unsupported, this release has no TLS: keep the ports on a loopback address, or in a network that you trust with --insecure", f.flag)
 		}
 	}
 	switch v.role {
@@ -232,11 +232,13 @@ func (v *agentFlags) checkExposure() error {
 				return usage("--%s: %q is not host:port with a host that others can reach", f.advertiseFlag, f.advertise)
 			}
 		}
-		if loopback(host) || v.insecure {
+		switch {
+		case loopback(host) || v.insecure:
 			continue
-		}
-		if f.flag == "http" {
-			return usage("--http: %s can be reached from other machines, and this release has no authentication: use a loopback address, or say --insecure", f.value)
+		case f.flag == "http" && v.authFile != "":
+			continue
+		case f.flag == "http":
+			return usage("--http: %s can be reached from other machines, and nothing says who may use it: give --auth-file, use a loopback address, or say --insecure", f.value)
 		}
 		return usage("--listen: %s can be reached from other machines, which needs --gossip-key and TLS, and this release has no TLS: use a loopback address, or say --insecure", f.value)
 	}

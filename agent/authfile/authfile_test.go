@@ -1,7 +1,6 @@
 package authfile
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +21,24 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sink keeps what is logged.
+type sink struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *sink) errors() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Count(s.text.String(), "[ERROR]")
+}
 
 func sumOf(token string) string {
 	s := sha256.Sum256([]byte(token))
@@ -93,7 +111,7 @@ func TestReload(t *testing.T) {
 			t.Error("a file that is not there was opened")
 		}
 		write(line("a", "t1", api.RoleRead))
-		var logs bytes.Buffer
+		var logs sink
 		f, err := Open(path, hclog.New(&hclog.LoggerOptions{Output: &logs}))
 		if err != nil {
 			t.Fatal(err)
@@ -114,12 +132,12 @@ func TestReload(t *testing.T) {
 		write(line("a", "t1", api.RoleRead) + line("b", "t2", api.RoleAdmin))
 		knows("t1", "t2")
 		for _, broken := range []string{"- name: a\n  sha", "", "{}"} {
-			before := strings.Count(logs.String(), "[ERROR]")
+			before := logs.errors()
 			write(broken)
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			knows("t1", "t2")
-			if got := strings.Count(logs.String(), "[ERROR]") - before; got != 1 {
+			if got := logs.errors() - before; got != 1 {
 				t.Errorf("%q was logged %d times, want once", broken, got)
 			}
 		}

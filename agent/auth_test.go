@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/holdfast-cluster/holdfast/agent/authfile"
 	"github.com/holdfast-cluster/holdfast/api"
@@ -92,7 +91,7 @@ func TestAuthFile(t *testing.T) {
 		refused("guess", api.Unauthorized)
 		refused(reader, api.Forbidden)
 		put(readerEntry)
-		time.Sleep(2 * authfile.Poll)
+		w.pass(2 * authfile.Poll)
 		refused(writer, api.Unauthorized)
 	})
 }

@@ -103,11 +103,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// contentDir is the default content directory, in the data directory. It may be
+// a volume of its own.
+const contentDir = "content"
+
 // volumeDir is the content directory, or its nearest parent that exists.
 func (c Config) volumeDir() string {
 	dir := c.ContentDir
 	if dir == "" {
-		dir = c.Cluster.DataDir
+		dir = filepath.Join(c.Cluster.DataDir, contentDir)
 	}
 	for {
 		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {

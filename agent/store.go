@@ -91,7 +91,7 @@ func (a *Agent) openStore(node *cluster.Node) (*filestore.Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		dir, err = data.Sub("content")
+		dir, err = data.Sub(contentDir)
 		if closed := data.Close(); err == nil {
 			err = closed
 		}

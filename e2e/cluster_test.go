@@ -54,7 +54,13 @@ func ports(n int) int { return firstPort + int(usedPorts.Add(int32(2*n))) - 2*n 
 // boot starts count nodes and waits until they are ready and one leads.
 func boot(t *testing.T, count int, extra ...string) *machines {
 	t.Helper()
-	m := &machines{t: t, bin: binary(t), dir: t.TempDir(), base: ports(count + 1), count: count, procs: map[int]*exec.Cmd{}, extra: extra}
+	return bootIn(t, t.TempDir(), count, extra...)
+}
+
+// bootIn is boot in a directory that was prepared.
+func bootIn(t *testing.T, dir string, count int, extra ...string) *machines {
+	t.Helper()
+	m := &machines{t: t, bin: binary(t), dir: dir, base: ports(count + 1), count: count, procs: map[int]*exec.Cmd{}, extra: extra}
 	t.Cleanup(func() {
 		for i := range m.procs {
 			m.kill(i)
@@ -83,6 +89,16 @@ func (m *machines) log(i int) string  { return m.data(i) + ".log" }
 // start runs node i on the data it had before.
 func (m *machines) start(i int) {
 	m.t.Helper()
+	cmd := m.command(i)
+	if err := cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	m.procs[i] = cmd
+}
+
+// command is what runs node i.
+func (m *machines) command(i int) *exec.Cmd {
+	m.t.Helper()
 	args := []string{"agent", "--node-id", fmt.Sprintf("n%d", i), "--data-dir", m.data(i), "--listen", m.node(i), "--http", m.http(i), "--profile", "local"}
 	expect := 1
 	if m.count >= 3 {
@@ -103,15 +119,12 @@ func (m *machines) start(i int) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	defer log.Close()
+	m.t.Cleanup(func() { log.Close() })
 	cmd := exec.Command(m.bin, append(args, m.extra...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "HOST_PROC="+m.idle())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	m.procs[i] = cmd
+	return cmd
 }
 
 // idle returns a folder in which the nodes read that their machine has nothing

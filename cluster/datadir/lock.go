@@ -36,7 +36,7 @@ func InUse(path string) (bool, error) {
 func lockDir(dir, file string) (*os.File, error) {
 	lock, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the lock of data directory %s: %w", dir, err)
+		return nil, fmt.Errorf("data directory %s cannot be written: %w: let this user write to it, and mount it writable", dir, err)
 	}
 	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == nil {

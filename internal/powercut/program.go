@@ -77,14 +77,12 @@ func ignore(error) error { return nil }
 // Kill is kill -9.
 func (p *Program) Kill() error { return p.cmd.Process.Kill() }
 
-// Ended is closed when the process is gone and Wait, which must have been
-// called, is about to return.
+// Ended is closed when the process is gone.
 func (p *Program) Ended() <-chan struct{} { return p.ended }
 
 // Wait waits until the program has ended and its last call is answered.
 func (p *Program) Wait() error {
 	err := p.cmd.Wait()
-	close(p.ended)
 	<-p.done
 	return err
 }
@@ -98,6 +96,7 @@ func (p *Program) answer(watch func(*Program, Call) error) {
 	for {
 		n, err := receive(p.calls)
 		if err != nil {
+			close(p.ended)
 			return
 		}
 		flying.Go(func() { reply(p.calls, n, p.ask(n, watch)) })

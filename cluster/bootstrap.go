@@ -79,7 +79,7 @@ func newEntry(n *Node, dir *datadir.Dir, r *raft.Raft) (*entry, error) {
 	}
 	var err error
 	e.machine, err = pledge.New(pledge.Config{
-		Self: e.self, Cluster: n.cfg.Cluster, ClusterID: dir.Cluster().ID, Expect: n.cfg.BootstrapExpect,
+		Self: e.self, Cluster: n.cfg.Cluster, ClusterID: dir.Cluster().ID, Expect: n.expect(dir),
 		Heartbeat: n.timing.Heartbeat, NewID: uuid.NewString, Jitter: jitter,
 	}, dir)
 	if err != nil {
@@ -202,7 +202,7 @@ func (e *entry) member(clusterID string) error {
 	if err := e.dir.SetClusterID(clusterID); err != nil {
 		return err
 	}
-	e.node.id.Store(&ids{e.self.Instance, clusterID})
+	e.node.id.Store(&ids{e.self.Instance, clusterID, e.dir.Cluster().Former})
 	if err := e.machine.Joined(clusterID); err != nil {
 		return err
 	}

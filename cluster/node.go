@@ -41,6 +41,7 @@ type Node struct {
 	ran      atomic.Bool
 	bound    chan struct{} // closed when the node port is bound
 	member   chan struct{} // closed when the cluster id is on disk
+	outcast  chan error    // has room for one: the cluster went on without this node
 	killed   chan struct{}
 	killOnce sync.Once
 
@@ -62,7 +63,10 @@ type Node struct {
 }
 
 // ids are what the data directory says of the node.
-type ids struct{ instance, clusterID string }
+type ids struct {
+	instance, clusterID string
+	former              []string // ids that the cluster had before it was recovered
+}
 
 // live is what a running node has open.
 type live struct {
@@ -85,7 +89,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger.With("node", string(cfg.Node)), process: rand.Text(),
 		machine: newMachine(cfg.Metrics),
 		bound:   make(chan struct{}), member: make(chan struct{}), killed: make(chan struct{}),
-		diskBusy: make(chan struct{}, 1), restores: make(chan restoring), stopped: make(chan struct{}),
+		outcast: make(chan error, 1), diskBusy: make(chan struct{}, 1), restores: make(chan restoring), stopped: make(chan struct{}),
 	}
 	n.machine.observe = cfg.OnApply
 	n.id.Store(&ids{})
@@ -94,7 +98,7 @@ func New(cfg Config) (*Node, error) {
 	n.mux, err = transport.New(transport.Config{
 		Network: cfg.Network, Listen: cfg.Listen, Advertise: cfg.Advertise, Wrap: cfg.Wrap,
 		Identity: n.identity, Admit: n.admit,
-		OnRefused: n.turnedAway,
+		OnRefused: n.turnedAway, Vet: n.vet, OnTurnedAway: n.hearRefusal,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
@@ -164,6 +168,8 @@ func (n *Node) wait(ctx context.Context, crew *crew) error {
 		n.log.Info("stopping: killed")
 		return errKilled
 	case err := <-crew.failed:
+		return err
+	case err := <-n.outcast:
 		return err
 	case <-live.store.Failed():
 		return live.store.Err()

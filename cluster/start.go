@@ -110,10 +110,10 @@ func (n *Node) openDir(crew *crew, live *live) error {
 	if err != nil {
 		return err
 	}
-	if dir.Fresh() && !pledged && n.cfg.BootstrapExpect == 0 && len(n.cfg.Join) == 0 {
+	if dir.Fresh() && !pledged && n.expect(dir) == 0 && len(n.cfg.Join) == 0 {
 		return fmt.Errorf("data directory %s is new: give bootstrap-expect to begin a cluster, or join to enter one", dir.Path())
 	}
-	n.id.Store(&ids{dir.Instance(), dir.Cluster().ID})
+	n.id.Store(&ids{dir.Instance(), dir.Cluster().ID, dir.Cluster().Former})
 	if !dir.Fresh() {
 		close(n.member)
 	}

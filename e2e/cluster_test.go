@@ -49,7 +49,15 @@ func binary(t *testing.T) string {
 	return bin
 }
 
-func ports(n int) int { return firstPort + int(usedPorts.Add(int32(2*n))) - 2*n }
+// ports reserves the ports of n nodes. HOLDFAST_E2E_PORT moves all of them, so
+// that two checkouts can be tested at once on one machine.
+func ports(n int) int {
+	first, err := strconv.Atoi(os.Getenv("HOLDFAST_E2E_PORT"))
+	if err != nil {
+		first = firstPort
+	}
+	return first + int(usedPorts.Add(int32(2*n))) - 2*n
+}
 
 // boot starts count nodes and waits until they are ready and one leads.
 func boot(t *testing.T, count int, extra ...string) *machines {

@@ -48,7 +48,9 @@ func Rewrite(saved io.Reader, present *View, lineage string, out io.Writer) erro
 		n := *old
 		n.Inventoried = false
 		s.nodes.Set(id, &n)
-		s.guard = append(s.guard, id)
+		if n.State != placement.NodeLeft { // it will never say
+			s.guard = append(s.guard, id)
+		}
 		return true
 	})
 	s.requests, s.strays = new(btree.Map[string, *request]), new(btree.Map[string, Stray])

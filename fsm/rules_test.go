@@ -459,6 +459,12 @@ func TestS5GuardEnds(t *testing.T) {
 	if r.m.View().RestoreGuard != nil {
 		t.Error("the guard waits for a node that was removed")
 	}
+	r = newRig(t, "a", "b")
+	r.do(&Leave{Node: "b", Instance: r.m.View().Node("b").Instance})
+	r.restore()
+	if guard := r.m.View().RestoreGuard; len(guard) != 1 || guard[0] != "a" {
+		t.Errorf("b has left for good, and the guard waits for %v", guard)
+	}
 	r.restore()
 	r.do(&ReleaseGuard{})
 	if r.m.View().RestoreGuard != nil {

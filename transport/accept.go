@@ -129,9 +129,12 @@ func (m *Mux) turnAway(conn net.Conn, own Identity, h hello, refused *Refused, c
 	return fmt.Errorf("%s stream from node %q of cluster %q: %w", h.kind, h.from.Node, h.from.ClusterName, cause)
 }
 
-// judge applies the built-in checks, then the policy hook, then reserves a
+// judge applies the first hook and the built-in checks, then the policy hook, then reserves a
 // place with the kind's listener.
 func (m *Mux) judge(own Identity, h hello) (*listener, *Refused) {
+	if r := m.cfg.Vet(h.from); r != nil {
+		return nil, r
+	}
 	if r := check(own, h.from); r != nil {
 		return nil, r
 	}

@@ -78,6 +78,7 @@ func (m *Mux) introduce(raw net.Conn, kind Kind, addr string) (net.Conn, Identit
 		return fail(err)
 	}
 	if rep.refused != nil {
+		m.cfg.OnTurnedAway(rep.refused)
 		return fail(rep.refused)
 	}
 	// The acceptor has checked the same; one that did not is not to be trusted.

@@ -46,6 +46,13 @@ type Config struct {
 	// stream in. It is called from many goroutines and must not block.
 	// Default: everybody is let in.
 	Admit func(kind Kind, peer Identity) *Refused
+	// Vet is asked about each accepted stream before the built-in checks of its
+	// cluster; nil from it leaves it to them. It is called as Admit is.
+	// Default: all is left to them.
+	Vet func(peer Identity) *Refused
+	// OnTurnedAway hears of each refusal that another node answers a dial with.
+	// It is called from many goroutines and must not block. Default: nobody.
+	OnTurnedAway func(r *Refused)
 	// Wrap puts TLS under the streams. Default: plain.
 	Wrap Wrap
 	// OnRefused hears of each incoming stream that was not let in, with the
@@ -70,6 +77,12 @@ func (c *Config) validate() error {
 	}
 	if c.Timeout < 0 {
 		return fmt.Errorf("transport: Config.Timeout %s is negative", c.Timeout)
+	}
+	if c.Vet == nil {
+		c.Vet = func(Identity) *Refused { return nil }
+	}
+	if c.OnTurnedAway == nil {
+		c.OnTurnedAway = func(*Refused) {}
 	}
 	if c.OnRefused == nil {
 		c.OnRefused = func(string, error) {}

@@ -55,12 +55,17 @@ type Options struct {
 	// It may wait, and its error is the write's. Tests make a disk slow,
 	// hanging or broken with it.
 	Gate func(what string) error
+	// MustExist refuses to make the directory.
+	MustExist bool
 }
 
 // Cluster says which cluster a directory belongs to.
 type Cluster struct {
 	Name string `json:"name"` // as given by --cluster
 	ID   string `json:"id"`   // empty until the node has joined or bootstrapped
+	// Former are the ids that the cluster had before it lost its quorum and was
+	// recovered, oldest first.
+	Former []string `json:"former,omitempty"`
 }
 
 // Dir is an open, locked data directory.
@@ -79,6 +84,9 @@ type Dir struct {
 // this process until Close. A directory of an unknown format, a damaged one,
 // and one that holds other things are refused and left as they are.
 func Open(path string, options Options) (*Dir, error) {
+	if _, err := os.Stat(filepath.Join(path, formatFile)); options.MustExist && err != nil {
+		return nil, fmt.Errorf("%s is not the data directory of a node: %w", path, err)
+	}
 	if err := MakeDirs(path); err != nil {
 		return nil, fmt.Errorf("make data directory %s: %w", path, err)
 	}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // BindNode ties the directory to a node id, for good; one that was made for
@@ -40,7 +43,7 @@ func (d *Dir) BindName(name string) error {
 	if d.cluster.Name != "" {
 		return fmt.Errorf("data directory %s belongs to cluster %q, not to %q: start it with --cluster %s or choose another directory", d.path, d.cluster.Name, name, d.cluster.Name)
 	}
-	return d.saveCluster(Cluster{Name: name, ID: d.cluster.ID})
+	return d.saveCluster(Cluster{Name: name, ID: d.cluster.ID, Former: d.cluster.Former})
 }
 
 // SetClusterID makes the directory part of the cluster id, for good. A second
@@ -54,7 +57,46 @@ func (d *Dir) SetClusterID(id string) error {
 	if d.cluster.ID != "" {
 		return fmt.Errorf("data directory %s belongs to cluster id %s, not to %s: choose an empty directory to join another cluster", d.path, d.cluster.ID, id)
 	}
-	return d.saveCluster(Cluster{Name: d.cluster.Name, ID: id})
+	return d.saveCluster(Cluster{Name: d.cluster.Name, ID: id, Former: d.cluster.Former})
+}
+
+// Succeed makes the directory part of the cluster id, which goes on in the
+// place of the one that it was part of.
+func (d *Dir) Succeed(id string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.saveCluster(Cluster{Name: d.cluster.Name, ID: id, Former: d.cluster.formerly()})
+}
+
+// Reset makes the directory one that has yet to join, as a new instance under
+// the same node id: what raft kept is set aside, everything else stays. It
+// returns where raft's files are now. Broken off at any point it leaves a
+// directory that does not start, and can be repeated.
+func (d *Dir) Reset() (aside string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	aside = d.file("raft-of-" + d.instance)
+	err = os.Rename(d.file("raft"), aside)
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		err = SyncDir(d.path)
+	}
+	if err != nil {
+		return "", fmt.Errorf("set raft's files aside: %w", err)
+	}
+	instance := uuid.NewString()
+	if err := d.write(instanceFile, instance); err != nil {
+		return "", err
+	}
+	d.instance = instance
+	return aside, d.saveCluster(Cluster{Name: d.cluster.Name, Former: d.cluster.formerly()})
+}
+
+// formerly lists the ids of the cluster up to now.
+func (c Cluster) formerly() []string {
+	if c.ID == "" || slices.Contains(c.Former, c.ID) {
+		return c.Former
+	}
+	return append(slices.Clone(c.Former), c.ID)
 }
 
 func (d *Dir) saveCluster(cluster Cluster) error {

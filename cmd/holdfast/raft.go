@@ -14,9 +14,9 @@ import (
 )
 
 func (p *program) raftCommand() *cobra.Command {
-	cmd := group("raft", "Look at the servers that take part in consensus, hand leadership over", "  holdfast raft peers\n  holdfast raft transfer --to n2")
+	cmd := group("raft", "Look at the servers that take part in consensus, hand leadership over, recover", "  holdfast raft peers\n  holdfast raft transfer --to n2")
 	a := p.accessTo(cmd)
-	cmd.AddCommand(raftPeersCommand(a), raftTransferCommand(a))
+	cmd.AddCommand(raftPeersCommand(a), raftTransferCommand(a), p.raftRecoverCommand())
 	return cmd
 }
 

@@ -88,3 +88,26 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("the cluster was asked %q", c.asked)
 	}
 }
+
+// raft recover works on the directory of a member only, and changes nothing
+// else; it wants the cluster's id.
+func TestRaftRecoverRefuses(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		code  int
+		words string
+		args  []string
+	}{
+		{exitUsage, "--data-dir: name", nil},
+		{exitFailed, "is not the data directory of a node", []string{"--data-dir", dir}},
+		{exitFailed, "is not the data directory of a node", []string{"--data-dir", filepath.Join(dir, "none"), "--rejoin"}},
+	} {
+		r := execute(t, nil, "", append([]string{"raft", "recover"}, c.args...)...)
+		if r.code != c.code || !strings.Contains(r.err, c.words) {
+			t.Errorf("raft recover %v: exit %d, %s; want %d, %q", c.args, r.code, r.err, c.code, c.words)
+		}
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

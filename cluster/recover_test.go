@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
+)
+
+// A majority of five is lost: one survivor goes on alone with the state, under
+// a new cluster id and lineage and with a guard; another joins it with what it
+// held. The lost three, which are a majority of the old configuration, come back
+// together: they end themselves, and nothing of theirs counts.
+func TestRecover(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll(5, 5)
+		before := w.settle(5).node.View()
+		w.until("five vote", time.Minute, func() bool { return len(w.voters(w.leader())) == 5 })
+		w.write("kept")
+		w.until("it has a copy", time.Minute, func() bool { v := w.leader().node.View(); return v.LiveCount(v.Chain("kept")) == 1 })
+		if _, err := OpenOffline(w.members["n1"].cfg.DataDir); !errors.Is(err, datadir.ErrInUse) {
+			t.Errorf("the directory of a running node: %v", err)
+		}
+		w.until("all have it", time.Minute, func() bool { return w.members["n1"].node.View().Chain("kept") != nil })
+		for _, m := range w.members {
+			m.kill()
+		}
+
+		id := w.recover("n1", before.ClusterID)
+		w.start(1, 5)
+		w.until("n1 leads alone", time.Minute, func() bool { l := w.leader(); return l != nil && l.name == "n1" })
+		view := w.leader().node.View()
+		if view.ClusterID != id || id == before.ClusterID || view.Lineage == before.Lineage || len(view.RestoreGuard) == 0 || view.Chain("kept") == nil {
+			t.Errorf("cluster %s, lineage %s, guard %v, chain %v", view.ClusterID, view.Lineage, view.RestoreGuard, view.Chain("kept"))
+		}
+		w.rejoin("n2")
+		w.start(2, 5)
+		w.until("n2 votes with n1", 2*time.Minute, func() bool { return len(w.voters(w.leader())) == 2 })
+
+		for i := 3; i <= 5; i++ {
+			w.start(i, 5)
+		}
+		for _, name := range []string{"n3", "n4", "n5"} {
+			m := w.members[name]
+			w.until(name+" ends itself", time.Minute, func() bool { return !m.running() })
+			if m.err == nil || !strings.Contains(m.err.Error(), "recovered under another id") {
+				t.Errorf("%s ended with %v", name, m.err)
+			}
+			if got := m.node.View().ClusterID; got == id {
+				t.Errorf("%s has the state of the recovered cluster", name)
+			}
+		}
+		w.write("next")
+		if v := w.leader().node.View(); v.ClusterID != id || v.Lineage != view.Lineage {
+			t.Errorf("cluster %s of lineage %s, was %s of %s", v.ClusterID, v.Lineage, id, view.Lineage)
+		}
+		w.rejoin("n3")
+		w.start(3, 5)
+		w.until("n3 is let in again", 2*time.Minute, func() bool { return len(w.voters(w.leader())) == 3 })
+	})
+}
+
+// recover makes a node that does not run the only server, and returns the new
+// cluster id.
+func (w *world) recover(name, was string) string {
+	w.t.Helper()
+	o, err := OpenOffline(w.members[name].cfg.DataDir)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer o.Close()
+	if f := o.Found(); f.Node != name || f.ClusterID != was || len(f.Servers) != 5 || f.Index == 0 {
+		w.t.Errorf("found %+v", f)
+	}
+	id, err := o.Recover()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// rejoin makes a node one that has yet to join.
+func (w *world) rejoin(name string) {
+	w.t.Helper()
+	dir, err := datadir.Open(w.members[name].cfg.DataDir, datadir.Options{MustExist: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer dir.Close()
+	if _, err := dir.Reset(); err != nil {
+		w.t.Fatal(err)
+	}
+}

@@ -64,7 +64,7 @@ func (o *Offline) open() error {
 	if o.snaps, err = logstore.OpenSnapshots(dir, hclog.NewNullLogger()); err != nil {
 		return err
 	}
-	if err := logstore.CheckJoint(o.store, o.snaps); err != nil {
+	if _, err := logstore.CheckJoint(o.store, o.snaps, dir); err != nil {
 		return err
 	}
 	if err := o.readSnapshot(); err != nil {

@@ -250,10 +250,11 @@ func (d *Dir) load() error {
 	if d.nodeID, _, err = readSealed(d.file(nodeFile)); err != nil {
 		return err
 	}
-	if _, err := d.readJSON(clusterFile, &d.cluster); err != nil {
+	belongs, err := d.readJSON(clusterFile, &d.cluster)
+	if err != nil {
 		return err
 	}
-	if d.nodeID == "" && d.cluster != (Cluster{}) {
+	if d.nodeID == "" && belongs {
 		return &DamageError{File: d.file(nodeFile), Reason: "it is missing, though the directory belongs to a cluster"}
 	}
 	if _, _, err := d.Pledge(); err != nil {

@@ -133,7 +133,7 @@ func (l linear) run(t *testing.T, number int) {
 // of what is wrong.
 func (l linear) judge(t *testing.T, w *world, n *nemesis, number int) {
 	ops := w.history.Ops()
-	v := lincheck.Check(ops, lincheck.Options{ReadYourWrite: l.kind == "none" || l.kind == "kill", Patience: time.Minute})
+	v := lincheck.Check(ops, lincheck.Options{Undisturbed: l.kind == "none" || l.kind == "kill", Patience: time.Minute})
 	kinds, outcomes := lincheck.Counts(ops)
 	fmt.Fprintf(t.Output(), "| %d | %s | %d | %d | %s | %s | %v | %s, %d in %v |\n", number, l.kind, l.nodes, l.seed, kinds, outcomes, n,
 		v.Porcupine, v.Ordered, v.Took.Round(time.Millisecond))
@@ -171,7 +171,7 @@ func (l linear) judge(t *testing.T, w *world, n *nemesis, number int) {
 // fill creates the blobs with their first content.
 func (u *user) fill() {
 	u.f.t.Helper()
-	m, c := u.f, u.f.client(keyPatience, u.f.all()...)
+	m, c := u.f, u.f.client(time.Minute, u.f.all()...)
 	for _, id := range u.blobs() {
 		op := lincheck.Op{Client: u.id, Kind: lincheck.Put, Chain: id, Key: client.NewKey(), Call: u.now(), Node: "any"}
 		r := u.request(op)
@@ -188,10 +188,12 @@ func (u *user) fill() {
 		u.sent++
 		r = u.request(lincheck.Op{Client: u.id, Kind: lincheck.PutContent, Chain: id, Key: client.NewKey(), Call: u.now()})
 		r.op.Return = lincheck.Never
-		u.untilKnown(r)
-		if r.op.Result != lincheck.OK {
-			m.t.Fatalf("the first content: %v", &r.op)
-		}
+		m.eventually(time.Minute, "the first content is accepted", func() error {
+			if u.attempt(r, 1+u.rng.IntN(m.count), 30*time.Second); r.op.Result != lincheck.OK {
+				return fmt.Errorf("%v", &r.op)
+			}
+			return nil
+		})
 		r.op.Return = u.now()
 		u.learn(&r.op)
 		u.history.Add(r.op)

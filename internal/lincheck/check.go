@@ -39,9 +39,10 @@ func (v *Verdict) Draw(path string) error {
 
 // Options say what a history has to keep beside the rules that always hold.
 type Options struct {
-	// ReadYourWrite: no node was paused or cut off, so reads of consistency
-	// leader see what their client has written (rule S21).
-	ReadYourWrite bool
+	// Undisturbed: no node was paused or cut off, so reads of consistency
+	// leader see what their client has written, and no node takes itself for the
+	// leader when another one is (rule S21).
+	Undisturbed bool
 	// Patience is how long porcupine may search. Default 1 min.
 	Patience time.Duration
 }
@@ -55,7 +56,8 @@ func Check(ops []Op, o Options) Verdict {
 	c.revisions()
 	c.monotonic()
 	c.headers()
-	if o.ReadYourWrite {
+	c.blocking(o.Undisturbed)
+	if o.Undisturbed {
 		c.readYourWrite()
 	}
 	began := time.Now()
@@ -250,8 +252,8 @@ func (t *timeline) contradicts(read *Op) *Op {
 	return nil
 }
 
-// headers: every read says which leader is known and when it was heard of, and
-// of which lineage it is; a blocking read answered in time is newer than asked.
+// headers: every read says whether a leader is known and when it was heard of,
+// and of which lineage it is.
 func (c *checker) headers() {
 	lineage := ""
 	for i := range c.ops {
@@ -267,8 +269,18 @@ func (c *checker) headers() {
 			c.found("headers", "%v\n\tis of lineage %s, the one before of %s", o, o.Answer.Lineage, lineage)
 		}
 		lineage = o.Answer.Lineage
-		leads := o.Answer.KnownLeader == "true" && contact == 0 // it answers at once what it has not reached
-		if o.After != 0 && o.Answer.InTime && !leads && o.Answer.Revision <= o.After {
+	}
+}
+
+// blocking: a blocking read that is answered in time is newer than asked. Only
+// what a leader has not reached it answers at once, as does a node that has not
+// heard yet that it leads no more.
+func (c *checker) blocking(undisturbed bool) {
+	for i := range c.ops {
+		o := &c.ops[i]
+		a := o.Answer
+		leads := !undisturbed || a.KnownLeader == "true" && a.LastContact == "0s"
+		if o.Result == OK && o.After != 0 && a.InTime && (a.Revision == o.After || a.Revision < o.After && !leads) {
 			c.found("blocking", "%v\n\tis not newer than it was asked to be", o)
 		}
 	}

@@ -133,7 +133,7 @@ func TestVerdicts(t *testing.T) {
 		{"another lineage", []Op{read(1, 2, "", 0, 1), func() Op { o := read(3, 4, "", 0, 1); o.Answer.Lineage = "m"; return o }()}, "headers"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			v := Check(c.ops, Options{ReadYourWrite: true, Patience: time.Minute})
+			v := Check(c.ops, Options{Undisturbed: true, Patience: time.Minute})
 			rules := map[string]bool{}
 			for _, one := range v.Violations {
 				rules[one.Rule] = true

@@ -12,8 +12,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"sync"
@@ -276,12 +276,13 @@ func (u *user) attempt(r *request, node int, patience time.Duration) {
 	op.Node, op.Answer = fmt.Sprintf("n%d", node), lincheck.Answer{}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	connected := false // a request with a key may be sent twice: the error of the second says nothing of the first
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
 	began := time.Now()
 	resp, err := u.f.http.Do(u.http(ctx, r, node))
 	if err != nil {
 		op.Result, op.Code = lincheck.Unknown, "no answer"
-		var dial *net.OpError
-		if op.Key == "" && (op.Kind == lincheck.Read || op.Kind == lincheck.ReadContent) || errors.As(err, &dial) && dial.Op == "dial" {
+		if !connected || op.Kind == lincheck.Read || op.Kind == lincheck.ReadContent {
 			op.Result = lincheck.Failed
 		}
 		return

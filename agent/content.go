@@ -80,11 +80,12 @@ func (c *content) Put(ctx context.Context, w server.ContentWrite, body io.Reader
 	return answer, err
 }
 
-// current returns the content of the chain as the leader knows it, zero if
-// there is none. Afterwards this node's own state is at least as new.
+// current returns the content of the chain, zero if there is none. Afterwards
+// this node's own state is at least as new. The read is linearizable: a leader
+// that was paused and leads no more would have a condition fail that holds.
 func (c *content) current(ctx context.Context, calls *client.Client, w server.ContentWrite) (api.Content, error) {
 	var at client.Meta
-	chain, err := calls.Chain(ctx, string(w.Chain), client.Within(w.Timeout), client.WithMeta(&at))
+	chain, err := calls.Chain(ctx, string(w.Chain), client.At(api.Linearizable), client.Within(w.Timeout), client.WithMeta(&at))
 	if err != nil {
 		return api.Content{}, err
 	}

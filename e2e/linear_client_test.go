@@ -40,7 +40,6 @@ type world struct {
 	mu    sync.Mutex
 	last  map[string]lincheck.Answer // of each chain
 	found []string                   // broken promises that a single client sees
-	keys  int
 }
 
 func (w *world) now() int64 { return int64(time.Since(w.began)) }

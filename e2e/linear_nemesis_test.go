@@ -17,7 +17,6 @@ import (
 type nemesis struct {
 	f     *fleet
 	kinds []string // kill, stop, netns
-	rng   *rand.Rand
 
 	mu     sync.Mutex
 	faults map[string]int

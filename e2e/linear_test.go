@@ -146,7 +146,7 @@ func (l linear) judge(t *testing.T, w *world, n *nemesis, number int) {
 	if len(w.found)+len(v.Violations) == 0 {
 		return
 	}
-	dir, err := os.MkdirTemp("", "holdfast-linear-")
+	dir, err := os.MkdirTemp("", "holdfast-linear-") //nolint:usetesting // it outlives the test, for people to read
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -86,7 +86,7 @@ func (s *Store) admit(u Upload) (placement.Incarnation, error) {
 	}
 	incarnation, err := s.cfg.Accept(u.Chain, u.Epoch)
 	if err != nil {
-		return 0, fmt.Errorf("chain %s, epoch %d: %w", u.Chain, u.Epoch, errors.Join(ErrNotHolder, err))
+		return 0, fmt.Errorf("chain %s, epoch %d: %w: %w", u.Chain, u.Epoch, ErrNotHolder, err)
 	}
 	return incarnation, nil
 }

@@ -76,7 +76,8 @@ prop: ## try each property CHECKS times (default 2000), with new seeds
 
 e2e: build ## run the built binary through real failures (real sockets, real kills)
 ifneq ($(wildcard e2e),)
-	HOLDFAST_BIN=$(CURDIR)/$(BINARY) $(GO) test -tags $(TAGS),e2e -count=1 -timeout 15m ./e2e/...
+	$(GO) build -tags $(TAGS),nextlevel -trimpath -o $(BINARY)-next ./cmd/holdfast
+	HOLDFAST_BIN=$(CURDIR)/$(BINARY) HOLDFAST_NEXT_BIN=$(CURDIR)/$(BINARY)-next $(GO) test -tags $(TAGS),e2e -count=1 -timeout 15m ./e2e/...
 else
 	@echo "e2e: this tree has no end-to-end tests"
 endif

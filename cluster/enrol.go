@@ -136,8 +136,11 @@ func (t *tries) failed() {
 // lasted. A refusal is one at once. Neither is repeated with each try.
 func (n *Node) logEnrolment(t tries, err error) {
 	about := "enrolment"
-	if _, refused := errors.AsType[*RefusedError](err); refused {
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		about = err.Error()
+		if refused.Code == placement.Unsupported { // this build never will be
+			n.castOut(err)
+		}
 	} else if time.Since(t.since) < formPatience {
 		n.log.Debug("not let in yet", "attempts", t.failures, "error", err)
 		return

@@ -32,6 +32,7 @@ func (r *reign) keepMembers(ctx context.Context) {
 		again := false
 		if r.lockMembership(ctx) == nil {
 			again = r.nextMember(ctx, known)
+			r.raiseLevel(ctx)
 			r.unlockMembership()
 		}
 		if !again {

@@ -26,12 +26,16 @@ func (n *Node) vet(peer transport.Identity) *transport.Refused {
 // hearRefusal ends this node when it is told that its cluster was recovered
 // without it.
 func (n *Node) hearRefusal(r *transport.Refused) {
-	if r.Code != codeRecovered {
-		return
+	if r.Code == codeRecovered {
+		n.castOut(fmt.Errorf("%s; its content is kept: let it in again with holdfast raft recover --rejoin --data-dir %s", r.Detail, n.cfg.DataDir))
 	}
+}
+
+// castOut ends this node: the cluster will not have it as it is.
+func (n *Node) castOut(why error) {
 	select {
-	case n.outcast <- fmt.Errorf("%s; its content is kept: let it in again with holdfast raft recover --rejoin --data-dir %s", r.Detail, n.cfg.DataDir):
-	default: // told already
+	case n.outcast <- why:
+	default: // it is ending already
 	}
 }
 

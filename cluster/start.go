@@ -170,6 +170,9 @@ func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
 		live.raft, err = raft.NewRaft(n.raftConfig(), n.machine, logs, stable, snapshots, trans)
 		return err
 	})
+	if failed := n.machine.failure(); failed != nil {
+		return nil, failed // raft only says that no snapshot could be restored
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}

@@ -38,6 +38,7 @@ type machines struct {
 	count int
 	procs map[int]*exec.Cmd
 	extra []string
+	bins  map[int]string // of the nodes that run another build
 }
 
 func binary(t *testing.T) string {
@@ -128,7 +129,11 @@ func (m *machines) command(i int) *exec.Cmd {
 		m.t.Fatal(err)
 	}
 	m.t.Cleanup(func() { log.Close() })
-	cmd := exec.Command(m.bin, append(args, m.extra...)...)
+	bin := m.bin
+	if other := m.bins[i]; other != "" {
+		bin = other
+	}
+	cmd := exec.Command(bin, append(args, m.extra...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "HOST_PROC="+m.idle())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -109,7 +109,7 @@ func newLaterBody(k opKind) Body {
 	case opPurgeOrphan:
 		return new(PurgeOrphan)
 	default:
-		return nil
+		return newestBody(k)
 	}
 }
 

@@ -9,9 +9,6 @@ import (
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
-// Level is the highest feature level that this build understands (rule S19).
-const Level = 1
-
 // ErrFatal wraps the errors after which a node must stop before it applies
 // anything: an entry or snapshot of a level, kind or field that this build
 // does not know, or bytes that are damaged.

@@ -133,6 +133,27 @@ func (f *fleet) kill(i int) {
 	m.cmd = nil
 }
 
+// end is SIGTERM, after which a process hands over what it leads and goes. One
+// that is still there after a long while is a defect.
+func (f *fleet) end(i int) {
+	m := f.members[i]
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cmd == nil {
+		return
+	}
+	_ = m.cmd.Process.Signal(syscall.SIGTERM)
+	longstop := time.AfterFunc(time.Minute, func() {
+		f.t.Errorf("n%d is still there a minute after SIGTERM", i)
+		_ = m.cmd.Process.Signal(syscall.SIGABRT) // it prints where it hangs
+	})
+	if err := m.cmd.Wait(); err != nil {
+		f.t.Errorf("n%d ended with %v after SIGTERM", i, err)
+	}
+	longstop.Stop()
+	m.cmd = nil
+}
+
 // signal sends SIGSTOP or SIGCONT.
 func (f *fleet) signal(i int, s syscall.Signal) {
 	m := f.members[i]

@@ -94,7 +94,8 @@ func (n *nemesis) release(list []int) {
 	}
 }
 
-// kill is kill -9 of one node or two, or now and then of all, and their start.
+// kill is kill -9 of one node or two, or now and then of all, or SIGTERM of one,
+// and their start.
 func (n *nemesis) kill(ctx context.Context, rng *rand.Rand) {
 	count := 1
 	switch {
@@ -103,12 +104,16 @@ func (n *nemesis) kill(ctx context.Context, rng *rand.Rand) {
 	case n.f.count > 3 && rng.IntN(3) == 0:
 		count = 2
 	}
+	what, harm := "kill", n.f.kill
+	if count == 1 && rng.IntN(4) == 0 {
+		what, harm = "end", n.f.end
+	}
 	list, leader := n.victims(ctx, rng, count)
 	defer n.release(list)
 	for _, i := range list {
-		n.f.kill(i)
+		harm(i)
 	}
-	n.did(name("kill", len(list), n.f.count, leader))
+	n.did(name(what, len(list), n.f.count, leader))
 	wait(ctx, rng, 100, 2500)
 	for _, i := range list {
 		n.f.start(i)

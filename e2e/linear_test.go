@@ -120,11 +120,15 @@ func (l linear) run(t *testing.T, number int) {
 			u := &user{world: w, id: i, rng: rng(uint64(i))}
 			all.Go(func() { u.run(ctx) })
 		}
+		watching, stop := context.WithCancel(t.Context())
+		defer stop()
+		sees := w.watch(watching)
 		all.Wait()
 
 		f.ready()
 		first.rest()
 		w.agree()
+		sees.all()
 		l.judge(t, w, n, number)
 	})
 }

@@ -96,7 +96,11 @@ func openFormat(t *testing.T, file string) {
 			t.Fatal(err)
 		}
 		m := w.start(1, alone)
-		<-m.Ready()
+		select {
+		case <-m.Ready():
+		case <-m.done:
+			t.Fatalf("the node ended: %v", m.err)
+		}
 		w.until("the content is served", func() bool {
 			got, err := w.get("n1", "web")
 			return err == nil && bytes.Equal(got, text(5000))

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -158,13 +159,14 @@ func (o *Offline) Found() Found {
 
 // Running lists the other servers whose node port takes connections: while any
 // does, the quorum may not be lost.
-func (o *Offline) Running() []Server {
+func (o *Offline) Running(ctx context.Context) []Server {
 	var running []Server
+	dialer := net.Dialer{Timeout: lookPatience}
 	for _, s := range o.Found().Servers {
 		if s.Instance == o.dir.Instance() {
 			continue
 		}
-		if conn, err := net.DialTimeout("tcp", s.Address, lookPatience); err == nil {
+		if conn, err := dialer.DialContext(ctx, "tcp", s.Address); err == nil {
 			_ = conn.Close() // all there is to know is known
 			running = append(running, s)
 		}

@@ -28,7 +28,8 @@ func TestRecover(t *testing.T) {
 			m.kill()
 		}
 
-		id := w.recover("n1", before.ClusterID)
+		w.inDir("n1", func(d *datadir.Dir) error { return d.Succeed("broken-off") }) // a recovery that got no further
+		id := w.recover("n1", "broken-off")
 		w.start(1, 5)
 		w.until("n1 leads alone", time.Minute, func() bool { l := w.leader(); return l != nil && l.name == "n1" })
 		view := w.leader().node.View()
@@ -84,12 +85,18 @@ func (w *world) recover(name, was string) string {
 // rejoin makes a node one that has yet to join.
 func (w *world) rejoin(name string) {
 	w.t.Helper()
+	w.inDir(name, func(d *datadir.Dir) error { _, err := d.Reset(); return err })
+}
+
+// inDir changes the data directory of a node that does not run.
+func (w *world) inDir(name string, change func(*datadir.Dir) error) {
+	w.t.Helper()
 	dir, err := datadir.Open(w.members[name].cfg.DataDir, datadir.Options{MustExist: true})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer dir.Close()
-	if _, err := dir.Reset(); err != nil {
+	if err := change(dir); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -58,6 +58,12 @@ func (n *Node) Restore(ctx context.Context, saved io.Reader, how Restoration) er
 	if n.reign.Load() == nil {
 		return n.notLeader()
 	}
+	select {
+	case n.oneRestore <- struct{}{}:
+		defer func() { <-n.oneRestore }()
+	default:
+		return &RefusedError{placement.Overloaded, "another snapshot is being restored; wait for its end"}
+	}
 	file, err := n.restoreFile()
 	if err != nil {
 		return err

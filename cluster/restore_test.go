@@ -2,7 +2,10 @@ package cluster
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,6 +32,19 @@ func TestRestore(t *testing.T) {
 		}
 		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes()[:saved.Len()/2]), Restoration{}); err == nil {
 			t.Error("half a snapshot was restored")
+		}
+		slow, hold := io.Pipe()
+		waiting := make(chan error, 1)
+		go func() { waiting <- leader.node.Restore(context.Background(), slow, Restoration{}) }()
+		if _, err := hold.Write(saved.Bytes()[:1]); err != nil { // the first restore has begun
+			t.Fatal(err)
+		}
+		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes()), Restoration{}); err == nil || !strings.Contains(err.Error(), "another snapshot is being restored") {
+			t.Errorf("two restores at once: %v", err)
+		}
+		hold.CloseWithError(errors.New("the line broke"))
+		if err := <-waiting; err == nil || !strings.Contains(err.Error(), "the line broke") {
+			t.Errorf("a restore that broke off: %v", err)
 		}
 		w.until("it leads again", time.Minute, func() bool { return w.leader() == leader })
 		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes()), Restoration{}); err != nil {

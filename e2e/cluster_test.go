@@ -69,7 +69,7 @@ func boot(t *testing.T, count int, extra ...string) *machines {
 // bootIn is boot in a directory that was prepared.
 func bootIn(t *testing.T, dir string, count int, extra ...string) *machines {
 	t.Helper()
-	m := &machines{t: t, bin: binary(t), dir: dir, base: ports(count + 1), count: count, procs: map[int]*exec.Cmd{}, extra: extra}
+	m := &machines{t: t, bin: binary(t), dir: dir, base: ports(count + 2), count: count, procs: map[int]*exec.Cmd{}, extra: extra}
 	t.Cleanup(func() {
 		for i := range m.procs {
 			m.kill(i)

@@ -60,16 +60,19 @@ func (m *machines) level() int {
 	return level
 }
 
-// writer creates chains until it is stopped, and returns those that were
-// acknowledged.
-func (m *machines) writer() (stop func() []string) {
+// writer creates chains, twenty a second, until it is stopped, and returns those
+// that were acknowledged.
+func (m *machines) writer(prefix string) (stop func() []string) {
 	ctx, cancel := context.WithCancel(m.t.Context())
-	c := m.clients(1, 2, 3)
+	c := m.any()
 	var acked []string
 	var writing sync.WaitGroup
 	writing.Go(func() {
+		pace := time.NewTicker(50 * time.Millisecond)
+		defer pace.Stop()
 		for n := 0; ctx.Err() == nil; n++ {
-			id := fmt.Sprintf("written-%04d", n)
+			<-pace.C
+			id := fmt.Sprintf("%s-%04d", prefix, n)
 			if _, err := c.PutChain(ctx, id, api.Spec{}); err == nil {
 				acked = append(acked, id)
 			}
@@ -93,7 +96,7 @@ func TestRollingUpgrade(t *testing.T) {
 	m.bins = map[int]string{}
 	files := []file{newFile("file", 300_000, 1)}
 	m.put(m.any(), files[0], 3)
-	stop := m.writer()
+	stop := m.writer("written")
 
 	m.replace(1, next)
 	m.replace(2, next)

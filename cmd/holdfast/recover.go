@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,8 +43,8 @@ content. Servers that were lost and come back are turned away until that is done
 	f.StringVar(&v.dataDir, "data-dir", "", "the data directory of the node (HOLDFAST_DATA_DIR)")
 	f.StringVar(&v.confirm, "confirm", "", "the cluster id that the directory has, to do it")
 	f.BoolVar(&v.rejoin, "rejoin", false, "let this node join a cluster that was recovered on another one")
-	f.BoolVar(&v.force, "force", false, "recover although another server takes connections")
-	cmd.RunE = func(*cobra.Command, []string) error {
+	f.BoolVar(&v.force, "force", false, "recover although something answers where another server was: if that is one, it will end")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if dir, ok := p.env("HOLDFAST_DATA_DIR"); ok && v.dataDir == "" {
 			v.dataDir = dir
 		}
@@ -53,20 +54,20 @@ content. Servers that were lost and come back are turned away until that is done
 		case v.rejoin:
 			return p.rejoin(v)
 		}
-		return p.recover(v)
+		return p.recover(cmd.Context(), v)
 	}
 	return cmd
 }
 
 // recover looks at a data directory, and recovers the cluster from it if that
 // is confirmed.
-func (p *program) recover(v *recoverFlags) (err error) {
+func (p *program) recover(ctx context.Context, v *recoverFlags) (err error) {
 	o, err := cluster.OpenOffline(v.dataDir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, o.Close()) }()
-	found, running := o.Found(), o.Running()
+	found, running := o.Found(), o.Running(ctx)
 	if v.confirm == "" {
 		w := tabwriter.NewWriter(p.stdout, 0, 0, 3, ' ', 0)
 		writeFound(w, &found)

@@ -48,7 +48,7 @@ right.`,
 		if err != nil {
 			return err
 		}
-		s.hint("%s is the state at revision %d of lineage %s: %s, %d chains on %d nodes", args[0], view.Revision, view.Lineage, formatBytes(size), view.Chains.Len(), view.Nodes.Len())
+		s.hint("%s is the state at revision %d of lineage %s: %s; chains: %d, nodes: %d", args[0], view.Revision, view.Lineage, formatBytes(size), view.Chains.Len(), view.Nodes.Len())
 		return nil
 	})
 	return cmd
@@ -177,6 +177,9 @@ Without --confirm it only says what it would do.`,
 		if *confirm == "" {
 			s.hint("%s", restorePlan(args[0], saved, now))
 			return usage("--confirm: give %s to do it", now.Cluster.ID)
+		}
+		if *confirm != now.Cluster.ID {
+			return usage("--confirm: %s is not the id of this cluster, %s", *confirm, now.Cluster.ID)
 		}
 		info, err := f.Stat()
 		if err != nil {

@@ -53,7 +53,7 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("holdfast %s: exit %d, want %d with %q:\n%s%s", strings.Join(args, " "), r.code, want, words, r.out, r.err)
 		}
 	}
-	run(exitDone, "1 chains on 0 nodes", "snapshot", "save", name)
+	run(exitDone, "chains: 1, nodes: 0", "snapshot", "save", name)
 	run(exitUsage, "exists; choose another name", "snapshot", "save", name)
 	if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, saved) {
 		t.Errorf("saved %d bytes, %v", len(got), err)
@@ -66,6 +66,7 @@ func TestSnapshot(t *testing.T) {
 		}
 	}
 	run(exitUsage, "--confirm: give c-1 to do it", "snapshot", "restore", name)
+	run(exitUsage, "c-2 is not the id of this cluster, c-1", "snapshot", "restore", name, "--confirm", "c-2")
 	c.asked = nil
 	run(exitDone, "waits for the inventory of n1, n2", "snapshot", "restore", name, "--confirm", "c-1", "--reason", "why")
 	if got := c.asked[1]; !strings.HasPrefix(got, "PUT /v1/snapshot?reason=why HOLDFAST-STATE") {

@@ -1,0 +1,94 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/api"
+)
+
+// TestSnapshotRestore: the state is saved, chains are deleted and written, and
+// it is restored while one node is down. What had changed is gone, what was kept
+// is served, nothing is repaired until the missing node has told or is given
+// up, and damaged, foreign and unconfirmed restores change nothing.
+func TestSnapshotRestore(t *testing.T) {
+	m := boot(t, 3)
+	m.set(map[string]any{"repair_delay": "2s"})
+	kept := newFile("kept", 200_000, 1)
+	m.put(m.any(), kept, 2)
+	m.eventually(time.Minute, "all chains are healthy", m.healthy)
+	saved := filepath.Join(t.TempDir(), "a.snap")
+	t.Log(m.must("snapshot", "save", saved) + m.must("snapshot", "inspect", saved))
+	before, err := m.any().Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.any().PutChain(t.Context(), "later", api.Spec{}); err != nil {
+		t.Fatal(err)
+	}
+
+	data, err := os.ReadFile(saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := filepath.Join(t.TempDir(), "damaged.snap")
+	if err := os.WriteFile(damaged, append(data[:len(data)-1:len(data)-1], data[len(data)-1]^1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, refused := range [][]string{
+		{"snapshot", "restore", saved},
+		{"snapshot", "restore", saved, "--confirm", "another"},
+		{"snapshot", "restore", damaged, "--confirm", before.Cluster.ID},
+	} {
+		if out, err := m.holdfast(refused...); err == nil {
+			t.Errorf("holdfast %s: %s", strings.Join(refused, " "), out)
+		}
+	}
+	other := boot(t, 1)
+	if out, err := other.holdfast("snapshot", "restore", saved, "--confirm", other.clusterID()); err == nil || !strings.Contains(err.Error(), "of another cluster") {
+		t.Errorf("a foreign snapshot: %s, %v", out, err)
+	}
+	t.Log(other.must("snapshot", "restore", saved, "--confirm", other.clusterID(), "--foreign", "--reason", "the old one is lost"))
+	if got := other.clusterID(); got == before.Cluster.ID {
+		t.Error("the foreign snapshot brought its cluster id")
+	}
+
+	down := 1 + m.leader()%3
+	m.kill(down)
+	t.Log(m.must("snapshot", "restore", saved, "--confirm", before.Cluster.ID, "--reason", "a test"))
+	m.eventually(time.Minute, "the guard waits for the node that is down alone", func() error {
+		s, err := m.any().Status(t.Context())
+		switch {
+		case err != nil:
+			return err
+		case s.Cluster.Lineage == before.Cluster.Lineage || s.Cluster.ID != before.Cluster.ID:
+			t.Fatalf("cluster %+v, was %+v", s.Cluster, before.Cluster)
+		case s.RestoreGuard == nil || fmt.Sprint(s.RestoreGuard.Missing) != fmt.Sprintf("[n%d]", down):
+			return fmt.Errorf("guard %+v", s.RestoreGuard)
+		}
+		return nil
+	})
+	if _, err := m.any().Chain(t.Context(), "later"); err == nil {
+		t.Error("what was written after the snapshot is there")
+	}
+	m.served([]file{kept})
+	t.Log(m.must("snapshot", "release", "--reason", "it does not come back soon"))
+	m.start(down)
+	m.eventually(2*time.Minute, "all chains are healthy", m.healthy)
+	m.served([]file{kept})
+}
+
+func (m *machines) clusterID() string {
+	m.t.Helper()
+	s, err := m.any().Status(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s.Cluster.ID
+}

@@ -15,7 +15,7 @@ type Consistency string
 
 // Consistencies. Stale is the local state. Leader is the leader's, after its
 // barrier, without asking a quorum: it may be old after a pause or a
-// partition. Linearizable asks the quorum.
+// partition. Linearizable asks a majority of the voters.
 const (
 	Stale        Consistency = "stale"
 	FromLeader   Consistency = "leader"
@@ -48,11 +48,8 @@ func (n *Node) Read(ctx context.Context, c Consistency) (*fsm.View, error) {
 		return n.View(), nil
 	}
 	index := r.raft.CommitIndex()
-	if err := n.await(ctx, r.raft.VerifyLeader); err != nil {
-		if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) {
-			return nil, n.notLeader()
-		}
-		return nil, fmt.Errorf("verify leadership: %w", err)
+	if err := r.proofs.get(ctx); err != nil {
+		return nil, err
 	}
 	return n.appliedTo(ctx, index)
 }

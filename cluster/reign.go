@@ -37,6 +37,7 @@ type reign struct {
 	began    time.Time // won the election
 	clock    *leaderClock
 	proposer *proposer
+	proofs   *proofs
 	health   *health
 	nudge    chan struct{} // size 1: something was sighted
 	changing chan struct{} // size 1: held while the raft configuration is changed
@@ -116,12 +117,13 @@ func (n *Node) lead(ctx context.Context, r *raft.Raft, began time.Time) {
 	clock := newLeaderClock(n.cfg.Elapsed, n.View().Now)
 	reign := &reign{
 		node: n, raft: r, term: term, began: began, clock: clock,
-		proposer: newProposer(n, clock, r), health: newHealth(), planning: planning{planner: scheduler.NewPlanner()},
+		proposer: newProposer(n, clock, r), proofs: newProofs(n, r, term), health: newHealth(), planning: planning{planner: scheduler.NewPlanner()},
 		nudge: make(chan struct{}, 1), changing: make(chan struct{}, 1), ended: ctx.Done(),
 	}
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() { reign.proposer.run(ctx) })
+	parts.Go(func() { reign.proofs.run(ctx) })
 	if !reign.found(ctx) {
 		return
 	}

@@ -19,6 +19,7 @@ const (
 	methodReport = "report" // of a holder loop
 	methodLeave  = "leave"
 	methodProbe  = "probe"
+	methodTerm   = "term" // for linearizable reads
 )
 
 // codeNotLeader is answered by a node that does not lead; the detail is the
@@ -52,6 +53,8 @@ func (n *Node) serveCall(ctx context.Context, peer transport.Identity, method st
 		return answerCall(ctx, body, n.acceptLeave)
 	case methodProbe:
 		return answerCall(ctx, body, n.answerProbe)
+	case methodTerm:
+		return answerCall(ctx, body, n.answerTerm)
 	}
 	return nil, &transport.RPCError{Code: transport.RPCCodeInvalid, Detail: fmt.Sprintf("method %q is not known here", method)}
 }

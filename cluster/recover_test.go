@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -60,6 +61,48 @@ func TestRecover(t *testing.T) {
 		w.rejoin("n3")
 		w.start(3, 5)
 		w.until("n3 is let in again", 2*time.Minute, func() bool { return len(w.voters(w.leader())) == 3 })
+	})
+}
+
+// A log that a restore has left with a hole, and with entries after it, is
+// recovered with all that was in it.
+func TestRecoverAfterRestore(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll(3, 3)
+		leader := w.settle(3)
+		w.write("saved")
+		var saved bytes.Buffer
+		if _, err := leader.node.View().WriteTo(&saved); err != nil {
+			t.Fatal(err)
+		}
+		w.write("forgotten")
+		if err := leader.node.Restore(t.Context(), &saved, Restoration{}); err != nil {
+			t.Fatal(err)
+		}
+		w.write("later")
+		survivor := w.follower(w.settle(3))
+		w.until("the survivor has it", time.Minute, func() bool { return survivor.node.View().Chain("later") != nil })
+		lineage := survivor.node.View().Lineage
+		for _, m := range w.members {
+			m.kill()
+		}
+		o, err := OpenOffline(survivor.cfg.DataDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := o.Found().View; v.Lineage != lineage || v.Chain("saved") == nil || v.Chain("later") == nil || v.Chain("forgotten") != nil {
+			t.Errorf("found lineage %s, was %s: %v %v %v", v.Lineage, lineage, v.Chain("saved"), v.Chain("later"), v.Chain("forgotten"))
+		}
+		_, err = o.Recover()
+		if err := errors.Join(err, o.Close()); err != nil {
+			t.Fatal(err)
+		}
+		again := w.start(int(survivor.name[1]-'0'), 3)
+		w.until("it leads", time.Minute, func() bool { return w.leader() == again })
+		w.write("next")
+		if v := again.node.View(); v.Chain("saved") == nil || v.Chain("later") == nil || v.Lineage == lineage {
+			t.Errorf("lineage %s: %v %v", v.Lineage, v.Chain("saved"), v.Chain("later"))
+		}
 	})
 }
 

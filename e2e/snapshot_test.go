@@ -81,7 +81,28 @@ func TestSnapshotRestore(t *testing.T) {
 	t.Log(m.must("snapshot", "release", "--reason", "it does not come back soon"))
 	m.start(down)
 	m.eventually(2*time.Minute, "all chains are healthy", m.healthy)
+	restored := m.lineage()
+
+	for _, i := range m.alive() {
+		m.kill(i)
+	}
+	for i := 1; i <= m.count; i++ {
+		m.start(i)
+	}
+	m.eventually(time.Minute, "all chains are healthy after a restart of all", m.healthy)
+	if got := m.lineage(); got != restored {
+		t.Errorf("lineage %s after the restart, before it %s", got, restored)
+	}
 	m.served([]file{kept})
+}
+
+func (m *machines) lineage() string {
+	m.t.Helper()
+	s, err := m.any().Status(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s.Cluster.Lineage
 }
 
 func (m *machines) clusterID() string {

@@ -252,7 +252,8 @@ func FuzzDecodeBatch(f *testing.F) {
 }
 
 // FuzzRestore: no bytes may crash the reader of snapshots or change the state
-// when they are refused, and what it accepts can be written and read again.
+// when they are refused, and what it accepts can be written and read again, and
+// be restored as an operator does.
 // The checksum is put right, so that what lies behind it is reached.
 func FuzzRestore(f *testing.F) {
 	for _, seed := range [][]byte{readGolden(f, "snapshot"), viewBytes(f, New().View()), []byte(snapshotMagic)} {
@@ -274,6 +275,13 @@ func FuzzRestore(f *testing.F) {
 		}
 		if !bytes.Equal(written, viewBytes(t, m.View())) {
 			t.Fatal("a restored snapshot has other bytes")
+		}
+		var rewritten bytes.Buffer
+		if err := Rewrite(bytes.NewReader(written), m.View(), m.View().Lineage+"+", &rewritten); err != nil {
+			t.Fatalf("readable, but not to be rewritten: %v", err)
+		}
+		if err := m.Restore(&rewritten); err != nil {
+			t.Fatalf("rewritten, but not readable: raft would end every node: %v", err)
 		}
 	})
 }

@@ -63,6 +63,7 @@ dev: build ## build, then run a cluster of three on this machine
 test: ## run all tests: unit, bubble, simulator, rules of the house
 	$(if $(filter-out $(PROP_PKGS),$(ALL_PKGS)),$(GO) test -tags $(TAGS) -timeout 10m $(filter-out $(PROP_PKGS),$(ALL_PKGS)))
 	$(if $(filter $(PROP_PKGS),$(ALL_PKGS)),$(GO) test -tags $(TAGS) -timeout 10m $(filter $(PROP_PKGS),$(ALL_PKGS)) -rapid.seed=$(PROP_SEED))
+	$(GO) test -tags $(TAGS),nextlevel -run NextLevel ./fsm
 
 race: ## run the tests of everything concurrent under the race detector
 	$(if $(filter-out $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(filter-out $(PROP_PKGS),$(RACE_PKGS)))

@@ -38,7 +38,9 @@ type machines struct {
 	count int
 	procs map[int]*exec.Cmd
 	extra []string
-	bins  map[int]string // of the nodes that run another build
+	// founder is a node that asks nobody whether there is a cluster; 0 = none.
+	founder int
+	bins    map[int]string // of the nodes that run another build
 }
 
 func binary(t *testing.T) string {
@@ -120,7 +122,7 @@ func (m *machines) command(i int) *exec.Cmd {
 		args = append(args, "--bootstrap-expect", strconv.Itoa(expect))
 	}
 	for j := 1; j <= expect; j++ {
-		if j != i {
+		if j != i && i != m.founder {
 			args = append(args, "--join", m.node(j))
 		}
 	}

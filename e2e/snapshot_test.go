@@ -113,3 +113,49 @@ func (m *machines) clusterID() string {
 	}
 	return s.Cluster.ID
 }
+
+// TestAllLogsLost: the logs of all nodes are lost, or of a build that cannot be
+// gone back from, but a snapshot and the contents are left. A new node founds a
+// cluster, the old ones join it under their names, and the snapshot makes their
+// contents known again.
+func TestAllLogsLost(t *testing.T) {
+	m := boot(t, 3)
+	var files []file
+	for i := range 3 {
+		f := newFile(fmt.Sprintf("file-%d", i), 100_000, uint64(i+1))
+		m.put(m.any(), f, 3)
+		files = append(files, f)
+	}
+	m.eventually(time.Minute, "all chains are healthy", m.healthy)
+	saved := filepath.Join(t.TempDir(), "a.snap")
+	m.must("snapshot", "save", saved)
+	old := m.clusterID()
+	for _, i := range m.alive() {
+		m.kill(i)
+	}
+	for i := 1; i <= 3; i++ {
+		if err := os.RemoveAll(filepath.Join(m.data(i), "raft")); err != nil {
+			t.Fatal(err)
+		}
+		m.must("raft", "recover", "--rejoin", "--data-dir", m.data(i), "--confirm", old)
+	}
+
+	m.count, m.founder = 4, 4
+	m.extra = []string{"--bootstrap-expect", "1"}
+	m.start(4)
+	m.eventually(time.Minute, "the new node leads", func() error { return m.client(4).Ready(t.Context(), true) })
+	m.extra = []string{"--join", m.node(4)}
+	for i := 1; i <= 3; i++ {
+		m.start(i)
+	}
+	m.eventually(time.Minute, "all have joined it", func() error {
+		s, err := m.client(4).Status(t.Context())
+		if err == nil && s.Nodes.Alive != 4 {
+			err = fmt.Errorf("%+v", s.Nodes)
+		}
+		return err
+	})
+	t.Log(m.must("snapshot", "restore", saved, "--foreign", "--confirm", m.clusterID(), "--reason", "the logs are lost"))
+	m.eventually(time.Minute, "all chains are healthy", m.healthy)
+	m.served(files)
+}

@@ -2,7 +2,11 @@
 
 package fsm
 
-import "testing"
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
 
 // The build that is one level ahead writes the entries that a released build
 // must refuse, as TestNextLevelIsRefused reads them. Run it with -tags nextlevel
@@ -24,4 +28,10 @@ func TestNextLevelEntries(t *testing.T) {
 	r := newRig(t, "a")
 	r.do(&RaiseLevel{2})
 	golden(t, "next-snapshot", r.bytes())
+
+	// The old servers of a cluster that has not been raised could not read it.
+	old := newRig(t, "a").m.View()
+	if err := Rewrite(bytes.NewReader(r.bytes()), old, "new", new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "upgrade every server first") {
+		t.Errorf("restored over a cluster of level 1: %v", err)
+	}
 }

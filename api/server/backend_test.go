@@ -221,6 +221,7 @@ type node struct {
 	transport  http.RoundTripper
 	ready      bool
 	panics     bool
+	deposed    bool // it takes itself for the leader and is none
 	restoredBy string
 }
 
@@ -230,14 +231,14 @@ func (n *node) View() *fsm.View {
 	if n.panics {
 		panic("a defect")
 	}
-	if n.leader != n.id {
+	if n.leader != n.id || n.deposed {
 		return n.f.View()
 	}
 	return n.m.View()
 }
 
-func (n *node) Read(context.Context, bool) (*fsm.View, error) {
-	if leader, _ := n.leads(); leader != n.id {
+func (n *node) Read(_ context.Context, linearizable bool) (*fsm.View, error) {
+	if leader, _ := n.leads(); leader != n.id || n.deposed && linearizable {
 		return nil, ErrNotLeader
 	}
 	return n.View(), nil

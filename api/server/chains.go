@@ -247,6 +247,12 @@ func firstAfter(prefix, after string) string {
 func (s *Server) changedChains(ctx context.Context, since uint64, prefix string, limit int) (*api.ChainList, error) {
 	x := exchangeOf(ctx)
 	v, err := s.readOnce(ctx, x)
+	leads := s.cfg.Leadership.Status().IsLeader
+	if err == nil && leads && since > uint64(v.Revision) {
+		// Only a leader can say that there is no such place, and not one that was
+		// paused and does not know yet that it leads no more.
+		v, err = s.cfg.State.Read(ctx, true)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -267,14 +273,14 @@ func (s *Server) changedChains(ctx context.Context, since uint64, prefix string,
 		v = s.await(ctx, x, v, since, ready)
 	}
 	s.stamp(x, v)
-	return s.collect(x, v, since, prefix, limit), nil
+	return s.collect(x, v, leads, since, prefix, limit), nil
 }
 
 // collect lists the chains changed after since, in the order of their first
 // change, and where to go on.
-func (s *Server) collect(x *exchange, v *fsm.View, since uint64, prefix string, limit int) *api.ChainList {
+func (s *Server) collect(x *exchange, v *fsm.View, leads bool, since uint64, prefix string, limit int) *api.ChainList {
 	out := &api.ChainList{Chains: []api.Chain{}, Deleted: []string{}, Revision: uint64(v.Revision)}
-	behind := since > uint64(v.Revision) && x.level == api.Stale && !s.cfg.Leadership.Status().IsLeader
+	behind := since > uint64(v.Revision) && x.level == api.Stale && !leads
 	switch {
 	case x.lineage != "" && x.lineage != v.Lineage:
 		out.Reset = true

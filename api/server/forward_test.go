@@ -115,6 +115,26 @@ func TestNoStateYet(t *testing.T) {
 	into[api.ClusterStatus](t, ask(t, s2, http.MethodGet, "/v1/status", ""), http.StatusOK)
 }
 
+// A leader that was paused, and does not know yet that another one leads, must
+// not send a watch that has seen more back to the beginning. A leader that is
+// one must, as there is no such place.
+func TestChangesOfDeposedLeader(t *testing.T) {
+	b := newBackend(t)
+	n1, s1 := b.serve("n1")
+	b.setLag(true)
+	b.must(fsm.NewPutChain("c", placement.Spec{}))
+	path := fmt.Sprintf("/v1/chains?since=%d", b.m.View().Revision)
+	n1.deposed = true
+	refusedWith(t, ask(t, s1, http.MethodGet, path, ""), api.NoLeader, "")
+	n1.deposed = false
+	if got := into[api.ChainList](t, ask(t, s1, http.MethodGet, path, ""), http.StatusOK); got.Reset {
+		t.Errorf("at the newest revision: %+v", got)
+	}
+	if got := into[api.ChainList](t, ask(t, s1, http.MethodGet, path+"9", ""), http.StatusOK); !got.Reset {
+		t.Errorf("at a revision that there is not: %+v, want a reset", got)
+	}
+}
+
 // A request that was passed on already must not be passed on again: it comes
 // back at once with no-leader.
 func TestForwardOnce(t *testing.T) {

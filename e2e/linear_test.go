@@ -104,6 +104,7 @@ func (l linear) run(t *testing.T, number int) {
 		t.Logf("seed %d", l.seed)
 		f := launch(t, l.nodes, l.netns)
 		w := &world{f: f, history: new(lincheck.History), began: time.Now(), last: map[string]lincheck.Answer{}}
+		t.Cleanup(func() { l.keep(t, w) })
 		rng := func(i uint64) *rand.Rand { return rand.New(rand.NewPCG(l.seed, i)) }
 		first := &user{world: w, id: linearClients, rng: rng(linearClients)}
 		first.fill()
@@ -122,13 +123,15 @@ func (l linear) run(t *testing.T, number int) {
 		}
 		watching, stop := context.WithCancel(t.Context())
 		defer stop()
-		sees := w.watch(watching)
+		sees, states := w.watch(watching), w.compare(watching)
 		all.Wait()
 
 		f.ready()
 		first.rest()
 		w.agree()
 		sees.all()
+		stop()
+		<-states
 		l.judge(t, w, n, number)
 	})
 }
@@ -147,25 +150,30 @@ func (l linear) judge(t *testing.T, w *world, n *nemesis, number int) {
 	for _, one := range v.Violations[:min(5, len(v.Violations))] {
 		t.Error(one)
 	}
-	if len(w.found)+len(v.Violations) == 0 {
+}
+
+// keep saves the evidence of a run that failed where it outlives the test: the
+// history and its picture, and the logs and data directories of the nodes.
+func (l linear) keep(t *testing.T, w *world) {
+	if !t.Failed() {
 		return
 	}
-	dir, err := os.MkdirTemp("", "holdfast-linear-") //nolint:usetesting // it outlives the test, for people to read
+	dir, err := os.MkdirTemp("", "holdfast-linear-") //nolint:usetesting // people read it later
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%d violations; the history, its picture and the logs are in %s", len(w.found)+len(v.Violations), dir)
-	if err := lincheck.Save(filepath.Join(dir, "history.json"), ops); err != nil {
 		t.Error(err)
+		return
 	}
-	if err := v.Draw(filepath.Join(dir, "history.html")); err != nil {
-		t.Error(err)
-	}
+	t.Logf("the history, its picture, and what the nodes leave are in %s", dir)
 	for i := 1; i <= l.nodes; i++ {
-		log, err := os.ReadFile(w.f.log(i))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(dir, filepath.Base(w.f.log(i))), log, 0o600)
-		}
+		w.f.kill(i)
+	}
+	ops := w.history.Ops()
+	v := lincheck.Check(ops, lincheck.Options{Patience: time.Minute})
+	for _, err := range []error{
+		lincheck.Save(filepath.Join(dir, "history.json"), ops),
+		v.Draw(filepath.Join(dir, "history.html")),
+		os.CopyFS(filepath.Join(dir, "nodes"), os.DirFS(w.f.dir)),
+	} {
 		if err != nil {
 			t.Error(err)
 		}

@@ -91,3 +91,43 @@ func (s *watcher) all() {
 	s.stop()
 	<-s.done
 }
+
+// compare asks all nodes again and again where they are, until ctx ends: at the
+// same index of the log, all have the same revision, whenever they get there.
+func (w *world) compare(ctx context.Context) (done <-chan struct{}) {
+	type state struct {
+		node     int
+		revision uint64
+	}
+	var mu sync.Mutex
+	seen := map[uint64]state{}
+	var all sync.WaitGroup
+	for i := 1; i <= w.f.count; i++ {
+		c := w.f.client(0, i)
+		all.Go(func() {
+			for ctx.Err() == nil {
+				asking, cancel := context.WithTimeout(ctx, time.Second)
+				s, err := c.Status(asking)
+				if err == nil {
+					mu.Lock()
+					first, ok := seen[s.Index]
+					if seen[s.Index] = (state{i, s.Revision}); ok && first.revision != s.Revision {
+						w.broken("same-state: at index %d, n%d is at revision %d and n%d at %d", s.Index, i, s.Revision, first.node, first.revision)
+					}
+					mu.Unlock()
+				}
+				cancel()
+				select {
+				case <-ctx.Done():
+				case <-time.After(100 * time.Millisecond):
+				}
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		all.Wait()
+	}()
+	return ended
+}

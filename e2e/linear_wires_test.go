@@ -60,6 +60,9 @@ func lay(t *testing.T, count int) *wires {
 			_ = w.ip("netns del %s", w.space(i))
 		}
 	})
+	for i := 0; i <= count; i++ {
+		_ = w.ip("netns del %s", w.space(i)) // left behind by a run that was killed
+	}
 	steps := []string{
 		"netns add " + w.space(0),
 		"link set up0 netns " + w.space(0),

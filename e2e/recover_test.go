@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
+	"github.com/holdfast-cluster/holdfast/api/client"
 )
 
 // holdfast runs one command against the nodes that live, as a user would.
@@ -174,7 +175,7 @@ func (m *machines) served(files []file) {
 
 // voters checks how many servers vote.
 func (m *machines) voters(want int) error {
-	state, err := m.any().Raft(m.t.Context())
+	state, err := m.any().Raft(m.t.Context(), client.At(api.FromLeader))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
+	"github.com/holdfast-cluster/holdfast/api/client"
 )
 
 // TestSnapshotRestore: the state is saved, chains are deleted and written, and
@@ -25,10 +26,7 @@ func TestSnapshotRestore(t *testing.T) {
 	m.eventually(time.Minute, "all chains are healthy", m.healthy)
 	saved := filepath.Join(t.TempDir(), "a.snap")
 	t.Log(m.must("snapshot", "save", saved) + m.must("snapshot", "inspect", saved))
-	before, err := m.any().Status(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := m.led()
 	if _, err := m.any().PutChain(t.Context(), "later", api.Spec{}); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +61,7 @@ func TestSnapshotRestore(t *testing.T) {
 	m.kill(down)
 	t.Log(m.must("snapshot", "restore", saved, "--confirm", before.Cluster.ID, "--reason", "a test"))
 	m.eventually(time.Minute, "the guard waits for the node that is down alone", func() error {
-		s, err := m.any().Status(t.Context())
+		s, err := m.any().Status(t.Context(), client.At(api.FromLeader))
 		switch {
 		case err != nil:
 			return err
@@ -96,22 +94,17 @@ func TestSnapshotRestore(t *testing.T) {
 	m.served([]file{kept})
 }
 
-func (m *machines) lineage() string {
-	m.t.Helper()
-	s, err := m.any().Status(m.t.Context())
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	return s.Cluster.Lineage
-}
+func (m *machines) lineage() string   { m.t.Helper(); return m.led().Cluster.Lineage }
+func (m *machines) clusterID() string { m.t.Helper(); return m.led().Cluster.ID }
 
-func (m *machines) clusterID() string {
+// led is the status as the leader sees it: another node's may be of before.
+func (m *machines) led() *api.ClusterStatus {
 	m.t.Helper()
-	s, err := m.any().Status(m.t.Context())
+	s, err := m.any().Status(m.t.Context(), client.At(api.FromLeader))
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return s.Cluster.ID
+	return s
 }
 
 // TestAllLogsLost: the logs of all nodes are lost, or of a build that cannot be

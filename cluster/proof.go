@@ -154,7 +154,7 @@ func (p *proofs) prove(ctx context.Context, asking *sync.WaitGroup) error {
 	var failed error
 	for agree < need {
 		if agree+left < need {
-			return fmt.Errorf("no majority of the voters says that this node leads, the last error is %v: %w", failed, p.deny())
+			return fmt.Errorf("%w; no majority of the voters says that it leads: %w", p.deny(), failed)
 		}
 		a := <-answers
 		left--

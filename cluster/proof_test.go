@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,7 +22,7 @@ func prover(t *testing.T, others int, self bool, answer func(ctx context.Context
 	t.Helper()
 	var servers []raft.Server
 	for i := range others {
-		servers = append(servers, raft.Server{ID: raft.ServerID(fmt.Sprint(i))})
+		servers = append(servers, raft.Server{ID: raft.ServerID(strconv.Itoa(i))})
 	}
 	p = &proofs{
 		voters: func() ([]raft.Server, bool) { return servers, self },

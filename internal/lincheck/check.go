@@ -274,13 +274,13 @@ func (c *checker) headers() {
 
 // blocking: a blocking read that is answered in time is newer than asked. Only
 // what a leader has not reached it answers at once, as does a node that has not
-// heard yet that it leads no more.
+// heard yet that it leads no more; a node that ends lets none wait.
 func (c *checker) blocking(undisturbed bool) {
 	for i := range c.ops {
 		o := &c.ops[i]
 		a := o.Answer
 		leads := !undisturbed || a.KnownLeader == "true" && a.LastContact == "0s"
-		if o.Result == OK && o.After != 0 && a.InTime && (a.Revision == o.After || a.Revision < o.After && !leads) {
+		if o.Result == OK && o.After != 0 && o.Life != 0 && a.InTime && (a.Revision == o.After || a.Revision < o.After && !leads) {
 			c.found("blocking", "%v\n\tis not newer than it was asked to be", o)
 		}
 	}

@@ -13,10 +13,12 @@ import (
 // majority of its own, and lead a second history.
 const codeRecovered = "recovered"
 
-// vet turns away who is of the cluster as it was before it was recovered.
+// vet turns away who is of the cluster as it was before it was recovered. Only
+// a member of the recovered one knows that there is one: a node that has yet to
+// join may be on its way back into the cluster that it was in.
 func (n *Node) vet(peer transport.Identity) *transport.Refused {
 	own := n.id.Load()
-	if peer.ClusterID == "" || !slices.Contains(own.former, peer.ClusterID) {
+	if own.clusterID == "" || own.clusterID == peer.ClusterID || !slices.Contains(own.former, peer.ClusterID) {
 		return nil
 	}
 	return &transport.Refused{Code: codeRecovered, Detail: fmt.Sprintf(

@@ -64,6 +64,33 @@ func TestRecover(t *testing.T) {
 	})
 }
 
+// One node of a healthy cluster is made to join anew, because its log is
+// damaged, say: it comes back under its name with what it holds, and nobody takes
+// the cluster for one that was recovered elsewhere.
+func TestRejoinHealthy(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll(3, 3)
+		before := w.settle(3).node.View()
+		old := w.members["n3"].node.instance()
+		w.members["n3"].kill()
+		w.rejoin("n3")
+		w.start(3, 3)
+		w.until("n3 is a new instance and votes", 2*time.Minute, func() bool {
+			l := w.leader()
+			return l != nil && len(w.voters(l)) == 3 && w.members["n3"].node.instance() != old && l.nodeRecord("n3").Instance == w.members["n3"].node.instance()
+		})
+		advance(time.Minute)
+		for name, m := range w.members {
+			if !m.running() {
+				t.Errorf("%s ended: %v", name, m.err)
+			}
+		}
+		if v := w.settle(3).node.View(); v.ClusterID != before.ClusterID || v.Lineage != before.Lineage {
+			t.Errorf("cluster %s of lineage %s, was %s of %s", v.ClusterID, v.Lineage, before.ClusterID, before.Lineage)
+		}
+	})
+}
+
 // A log that a restore has left with a hole, and with entries after it, is
 // recovered with all that was in it.
 func TestRecoverAfterRestore(t *testing.T) {

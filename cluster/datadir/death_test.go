@@ -45,6 +45,7 @@ func deaths() powercut.Scenario {
 				return nil
 			}
 			uuid.SetRand(bytes.NewReader(make([]byte, 16))) // the same instance in each run
+			defer uuid.SetRand(nil)
 			d, err := Open(dir, Options{})
 			if err != nil {
 				return err
@@ -65,6 +66,7 @@ func deaths() powercut.Scenario {
 // instance than the scenario's.
 func stateOf(dir string) (string, error) {
 	uuid.SetRand(bytes.NewReader(bytes.Repeat([]byte{1}, 16)))
+	defer uuid.SetRand(nil)
 	d, err := Open(dir, Options{})
 	if err != nil {
 		return "", err

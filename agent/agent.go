@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"net"
 	"net/http"
 	"sync"
@@ -29,6 +30,7 @@ const (
 // once.
 type Agent struct {
 	cfg    Config
+	ports  secured
 	log    hclog.Logger
 	ran    atomic.Bool
 	node   atomic.Pointer[cluster.Node]
@@ -51,7 +53,11 @@ func New(cfg Config) (*Agent, error) {
 	a.hurry, a.kill = context.WithCancel(context.Background())
 	// The node itself is made once its API's address is known; this one shows
 	// what is wrong before anything runs.
-	trial, err := a.cfg.node("", a.store)
+	var err error
+	if a.ports, err = a.cfg.secure(); err != nil {
+		return nil, fmt.Errorf("agent: %w", err)
+	}
+	trial, err := a.cfg.node("", a.store, a.ports)
 	if err == nil {
 		_, err = cluster.New(trial)
 	}
@@ -118,7 +124,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer r.parts.Wait()
 	defer r.own.stop()
-	r.launch(func() error { return r.own.serve(ln) })
+	r.launch(func() error { return r.own.serve(a.ports.listen(ln)) })
 	a.log.Info("the API answers; the node is not ready yet", "http", a.HTTPAddr())
 	stopStore, err := r.startStore()
 	if err != nil {
@@ -163,11 +169,14 @@ type running struct {
 // assemble makes the node and its handlers. Nothing is started.
 func (a *Agent) assemble() (*running, error) {
 	r := &running{agent: a, failed: make(chan error, 1)}
-	cfg, err := a.cfg.node(a.HTTPAddr(), a.store)
+	cfg, err := a.cfg.node(a.HTTPAddr(), a.store, a.ports)
 	if err != nil {
 		return nil, err
 	}
 	meter, err := newMeter()
+	if err == nil {
+		err = meter.expiry(a.ports)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +208,7 @@ func (a *Agent) assemble() (*running, error) {
 		r.pulls = newService("content on the node port", http.HandlerFunc(a.store.serve))
 	}
 	r.own, r.forwarded = newService("the API's port", handler), newService("the API on the node port", handler.Peers())
+	r.own.http.ErrorLog = stdlog.New(httpLog{a.log.Named("http")}, "", 0)
 	a.node.Store(r.node)
 	return r, nil
 }
@@ -270,6 +280,9 @@ func (r *running) run(ctx context.Context) error {
 		r.launch(func() error { return tokens.Run(nodeCtx) })
 	}
 	r.parts.Go(func() { r.agent.announceReady(nodeCtx, r.node) })
+	if r.agent.ports != (secured{}) {
+		r.parts.Go(func() { r.agent.ports.follow(nodeCtx, log) })
+	}
 
 	err, ended := error(nil), false
 	select {

@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-cluster/holdfast/cluster"
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/holder/filestore"
+	"github.com/holdfast-cluster/holdfast/internal/secure"
 	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/scheduler"
 	"github.com/holdfast-cluster/holdfast/scheduler/scorer"
@@ -31,8 +32,8 @@ const (
 // Config says what an [Agent] is.
 type Config struct {
 	// Cluster says what the node is: its name, data directory, node port, way
-	// into the cluster, timers, labels, logger. The agent fills in HTTP, Space
-	// and, if nil, Network, Registry, Telemetry and Metrics (shown at /metrics).
+	// into the cluster, timers, labels, logger. The agent fills in HTTP, Space,
+	// Wrap and GossipKeys and, if nil, Network, Registry, Telemetry and Metrics (shown at /metrics).
 	// If Runner is set, it makes the copies and Runner below must be empty.
 	Cluster cluster.Config
 	// HTTP is the API's port. Default "127.0.0.1:7401"; port 0 takes a free one.
@@ -44,6 +45,18 @@ type Config struct {
 	// authfile. It is read again when it changes. Default: none, and whoever
 	// reaches the API may do everything.
 	AuthFile string
+	// TLS names the files that secure the node port, and, unless HTTPTLS does,
+	// the API's port: all three, or none for plain ports. They are followed as they
+	// change.
+	TLS secure.Paths
+	// HTTPTLS names certificate and key of the API's port, if they are others.
+	HTTPTLS secure.Paths
+	// GossipKey encrypts gossip: 16, 24 or 32 bytes, the same on all nodes.
+	// Default: not encrypted.
+	GossipKey []byte
+	// GossipKeyFile names a file of such keys instead, in base64, one a line: the
+	// first encrypts, all decrypt. It is followed as it changes.
+	GossipKeyFile string
 	// Runner says who makes the copies. Default filestore.
 	Runner RunnerKind
 	// Scorer scores nodes for chains. Default: the production scorer. Install
@@ -73,6 +86,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Runner == "" && c.Cluster.Runner == nil {
 		c.Runner = Filestore
+	}
+	if c.Cluster.Cluster == "" {
+		c.Cluster.Cluster = "holdfast"
 	}
 	if c.Cluster.Network == nil {
 		c.Cluster.Network = transport.System()
@@ -149,7 +165,7 @@ func (c Config) Validate() error {
 			return wrong(f.name, "%q cannot be reached by others: set http-advertise to what they use", f.value)
 		}
 	}
-	return nil
+	return c.validateSecurity()
 }
 
 // wrong is the error of a field.
@@ -163,9 +179,10 @@ func anyAddress(host string) bool {
 }
 
 // node returns the configuration of the node, whose API others reach at http.
-func (c Config) node(http string, s *store) (cluster.Config, error) {
+func (c Config) node(http string, s *store, secured secured) (cluster.Config, error) {
 	n := c.Cluster
-	n.HTTP = http
+	n.HTTP = secured.announced(http)
+	n.Wrap, n.GossipKeys = secured.wrap(), secured.keys
 	if n.Telemetry == nil {
 		n.Telemetry = func() placement.Sample {
 			sample := c.Machine.Reads()

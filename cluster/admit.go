@@ -3,6 +3,8 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 
 	"github.com/holdfast-cluster/holdfast/transport"
 )
@@ -66,11 +68,29 @@ func (n *Node) turnedAway(peer string, err error) {
 		n.log.Warn("turned a node away that does not belong here", "peer", peer, "error", err)
 		return
 	}
+	if host, _, _ := net.SplitHostPort(peer); unsecured(err) && n.seldom.now("unsecured "+host) {
+		n.log.Warn("turned a stream away: it is not of a node of this cluster, or the certificates of one of the two are wrong", "peer", peer, "error", err)
+		return
+	}
 	n.log.Debug("refused a stream", "peer", peer, "error", err)
+}
+
+// unsecured tells whether TLS failed for a reason that goes on until somebody
+// changes a certificate or a setting.
+func unsecured(err error) bool {
+	link, ok := errors.AsType[*net.OpError](err)
+	if ok && link.Op == "remote error" {
+		return true // the other end said so
+	}
+	return errors.Is(err, transport.ErrUnsecured) && !ok && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // turnedAwayBy tells of a seed that refused this node for good.
 func (n *Node) turnedAwayBy(seed string, err error) {
+	if unsecured(err) && n.seldom.now("unsecured seed "+seed) {
+		n.log.Warn("no TLS with the seed: check --tls-ca and --tls-cert of this node, and the seed's", "seed", seed, "error", err)
+		return
+	}
 	refused := astray(err)
 	if refused == nil || !n.seldom.now("seed "+seed+" "+refused.Code) {
 		return

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/holdfast-cluster/holdfast/cluster/gossip"
 	"github.com/holdfast-cluster/holdfast/cluster/telemetry"
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -73,9 +74,8 @@ type Config struct {
 	Advertise string
 	// Wrap puts TLS under the streams of the node port. Default: plain.
 	Wrap transport.Wrap
-	// GossipKey encrypts gossip: 16, 24 or 32 bytes, the same on all nodes.
-	// Default: not encrypted.
-	GossipKey []byte
+	// GossipKeys encrypts gossip, the same on all nodes. Default: not encrypted.
+	GossipKeys *gossip.Keys
 	// Insecure allows a node port that is not on a loopback address although
 	// gossip key or TLS are missing.
 	Insecure bool
@@ -207,11 +207,6 @@ func (c Config) Validate() error {
 	if _, ok := c.Profile.timing(); !ok {
 		return fmt.Errorf("profile: %q is none of auto, local, lan, wan", c.Profile)
 	}
-	switch len(c.GossipKey) {
-	case 0, 16, 24, 32:
-	default:
-		return fmt.Errorf("gossip-key: %d bytes; give 16, 24 or 32", len(c.GossipKey))
-	}
 	if err := c.Capabilities.Check(); err != nil {
 		return fmt.Errorf("capability: %w", err)
 	}
@@ -234,7 +229,7 @@ const clusterNameMax = 128
 // encryption: a malformed packet can crash an unencrypted gossip (design
 // section 9).
 func (c Config) validateExposure() error {
-	if c.Insecure || c.GossipKey != nil && c.Wrap.ServerConn != nil {
+	if c.Insecure || c.GossipKeys != nil && c.Wrap.ServerConn != nil {
 		return nil
 	}
 	host, _, err := net.SplitHostPort(c.Listen)

@@ -232,7 +232,7 @@ func (n *Node) makeParts(live *live) error {
 	live.gossip, err = gossip.New(gossip.Config{
 		NodeID: string(n.cfg.Node), Cluster: n.cfg.Cluster, Mux: n.mux, Network: n.cfg.Network,
 		Meta: n.gossipMeta(), Seeds: n.cfg.Join, Known: n.knownAddresses, Cargo: n.board,
-		Key: n.cfg.GossipKey, Timing: timing, Logger: n.log.Named("gossip"),
+		Keys: n.cfg.GossipKeys, Timing: timing, Logger: n.log.Named("gossip"),
 	})
 	if err != nil || n.cfg.Runner == nil {
 		return err

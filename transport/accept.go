@@ -67,7 +67,7 @@ func (m *Mux) greet(raw net.Conn) (net.Conn, hello, *listener, error) {
 	if m.cfg.Wrap.ServerConn != nil {
 		var err error
 		if conn, err = m.cfg.Wrap.ServerConn(raw); err != nil {
-			return fail(err)
+			return fail(fmt.Errorf("incoming stream: %w: %w", ErrUnsecured, err))
 		}
 	}
 	own := m.identity()

@@ -62,7 +62,7 @@ func (m *Mux) introduce(raw net.Conn, kind Kind, addr string) (net.Conn, Identit
 	if m.cfg.Wrap.ClientConn != nil {
 		var err error
 		if conn, err = m.cfg.Wrap.ClientConn(raw, addr); err != nil {
-			return fail(err)
+			return fail(fmt.Errorf("%w: %w", ErrUnsecured, err))
 		}
 	}
 	own := m.identity()

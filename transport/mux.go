@@ -20,6 +20,9 @@ const (
 	bindAttempts   = 16              // port 0: TCP ports tried until UDP has the same one free
 )
 
+// ErrUnsecured marks the errors of streams that [Wrap] did not let come about.
+var ErrUnsecured = errors.New("the stream cannot be secured")
+
 // Wrap puts something, such as TLS, between the network and the handshake.
 // Both functions may be nil, which means: nothing. Their input and output on
 // the connection fails when the time for the handshake is over.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -22,6 +23,7 @@ type Client struct {
 	first atomic.Int64 // index of the address that answered last
 	http  *http.Client
 	token string
+	tls   *tls.Config
 	retry time.Duration
 }
 
@@ -34,6 +36,10 @@ func WithToken(token string) Option { return func(c *Client) { c.token = token }
 // WithHTTPClient sends the requests through h, whose Timeout must be 0: it
 // would cut blocking reads and event streams.
 func WithHTTPClient(h *http.Client) Option { return func(c *Client) { c.http = h } }
+
+// WithTLS says how to speak to https addresses: which authorities to trust,
+// above all. Default: those of the system. It does nothing beside [WithHTTPClient].
+func WithTLS(cfg *tls.Config) Option { return func(c *Client) { c.tls = cfg } }
 
 // WithRetry bounds how long a call goes on trying after connection errors and
 // without a leader; 0 = each address is tried once. Default [DefaultRetry].
@@ -59,6 +65,7 @@ func New(addrs []string, opts ...Option) (*Client, error) {
 	if c.http == nil {
 		c.http = &http.Client{Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			TLSClientConfig:     c.tls,
 			MaxIdleConnsPerHost: 64,
 			IdleConnTimeout:     90 * time.Second,
 		}}

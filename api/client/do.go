@@ -3,11 +3,13 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
@@ -95,7 +97,7 @@ func (c *Client) rounds(ctx context.Context, try func(ctx context.Context, at in
 				return ended(ctx, err)
 			}
 		}
-		if !time.Now().Add(backoff).Before(until) {
+		if distrusts(err) || !time.Now().Add(backoff).Before(until) {
 			return err
 		}
 		if !sleep(ctx, backoff) {
@@ -103,6 +105,13 @@ func (c *Client) rounds(ctx context.Context, try func(ctx context.Context, at in
 		}
 		backoff = min(2*backoff, backoffMax)
 	}
+}
+
+// distrusts tells whether a node's certificate was not believed, which waiting
+// does not change.
+func distrusts(err error) bool {
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	return untrusted || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // ended joins why the caller's context ended with the last error met.
@@ -167,6 +176,10 @@ func problemOf(resp *http.Response) error {
 	data, err := io.ReadAll(io.LimitReader(resp.Body, problemBytesMax))
 	p := new(api.Problem)
 	if err == nil && json.Unmarshal(data, p) == nil && p.Code != "" {
+		return p
+	}
+	if strings.Contains(string(data), "HTTP request to an HTTPS server") { // net/http's words
+		p = api.NewProblem(api.Invalid, "%s speaks https: write its address as https://%s", resp.Request.URL.Host, resp.Request.URL.Host)
 		return p
 	}
 	p = api.NewProblem(api.Internal, "%s answered %s without a problem document", resp.Request.URL.Host, resp.Status)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -32,8 +33,8 @@ type Config struct {
 	Known func() []string
 	// Cargo rides on the gossip. May be nil.
 	Cargo Cargo
-	// Key encrypts packets and streams: 16, 24 or 32 bytes, or none.
-	Key    []byte
+	// Keys encrypts packets and streams. nil = they are plain.
+	Keys   *Keys
 	Timing Timing
 	Logger hclog.Logger
 }
@@ -112,9 +113,6 @@ func New(cfg Config) (*Gossip, error) {
 	meta, err := cfg.Meta.encode()
 	if err != nil {
 		return nil, err
-	}
-	if n := len(cfg.Key); n != 0 && n != 16 && n != 24 && n != 32 {
-		return nil, fmt.Errorf("gossip: the key has %d bytes: use 16, 24 or 32", n)
 	}
 	if n := len(cfg.Cluster); n == 0 || n > memberlist.LabelMaxSize {
 		return nil, fmt.Errorf("gossip: the cluster name has %d bytes: use 1 to %d", n, memberlist.LabelMaxSize)
@@ -264,10 +262,12 @@ func (g *Gossip) listConfig(wire *wire) *memberlist.Config {
 	c.ProbeInterval, c.ProbeTimeout = t.Probe, t.ProbeTimeout
 	c.GossipInterval, c.PushPullInterval, c.TCPTimeout = t.Gossip, t.PushPull, t.Stream
 	c.DeadNodeReclaimTime, c.SuspicionMult = t.Reclaim, t.SuspicionMult
-	c.SecretKey = g.cfg.Key
+	if g.cfg.Keys != nil {
+		c.Keyring = g.cfg.Keys.ring
+	}
 	c.EnableCompression = false
 	c.MsgpackUseNewTimeFormat = true
-	c.Logger = g.cfg.Logger.StandardLogger(&hclog.StandardLoggerOptions{InferLevels: true})
+	c.Logger = log.New(&complaints{next: g.cfg.Logger.StandardWriter(&hclog.StandardLoggerOptions{InferLevels: true})}, "", 0)
 	d := delegates{g}
 	c.Delegate, c.Events, c.Alive, c.Merge, c.Conflict, c.Ping = d, d, d, d, d, d
 	return c

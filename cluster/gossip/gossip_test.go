@@ -49,7 +49,7 @@ type options struct {
 	cluster, clusterID, listen string
 	seeds                      []string
 	timing                     Timing
-	key                        []byte
+	keys                       *Keys
 	known                      func() []string
 	cargo                      func(i int) Cargo
 }
@@ -87,7 +87,7 @@ func start(t *testing.T, net *simnet.Net, i int, o options) *node {
 	}
 	n.Gossip, err = New(Config{
 		Cargo:  cargo,
-		NodeID: id, Cluster: o.cluster, Mux: mux, Network: network, Seeds: o.seeds, Key: o.key, Known: o.known, Timing: o.timing,
+		NodeID: id, Cluster: o.cluster, Mux: mux, Network: network, Seeds: o.seeds, Keys: o.keys, Known: o.known, Timing: o.timing,
 		Meta:   Meta{ClusterID: o.clusterID, Instance: "i-" + id, Node: n.addr, HTTP: id + ":7401", Role: Server, FeatureMin: 1, FeatureMax: 1},
 		Logger: hclog.New(&hclog.LoggerOptions{Name: id, Output: n.log, Level: hclog.Info}),
 	})
@@ -179,7 +179,7 @@ func five(t *testing.T, net *simnet.Net, o options) []*node {
 // what each tells about itself, before and after it changes.
 func TestJoinAndMeta(t *testing.T) {
 	bubble(t, func(t *testing.T, net *simnet.Net) {
-		nodes := five(t, net, options{key: []byte("0123456789abcdef")})
+		nodes := five(t, net, options{keys: keysOf(t, "0123456789abcdef")})
 		m := nodes[4].Members()[1]
 		if m.ID != "n2" || m.Instance != "i-n2" || m.Node != "10.0.0.2:7400" || m.Gossip != "10.0.0.2:7400" || m.HTTP != "n2:7401" || m.Role != Server || m.FeatureMax != 1 {
 			t.Errorf("n5 knows of n2: %+v", m)
@@ -370,7 +370,6 @@ func TestNameConflict(t *testing.T) {
 // What cannot work is refused at once, with a reason.
 func TestConfigIsChecked(t *testing.T) {
 	for want, cfg := range map[string]Config{
-		"the key has 5 bytes":       {Cluster: "c", Key: []byte("short")},
 		"the cluster name has 0":    {},
 		"the cluster name has 300":  {Cluster: strings.Repeat("c", 300)},
 		"is longer than 200 bytes":  {Cluster: "c", Meta: Meta{HTTP: strings.Repeat("h", 201)}},

@@ -88,6 +88,9 @@ func (w *wire) receive(socket net.PacketConn) {
 			w.pause()
 			continue
 		}
+		if w.cfg.Keys == nil && packed(buffer[:n]) {
+			continue
+		}
 		packet := &memberlist.Packet{Buf: append([]byte(nil), buffer[:n]...), From: from, Timestamp: time.Now()}
 		select {
 		case w.packets <- packet:

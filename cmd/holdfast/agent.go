@@ -24,7 +24,8 @@ The first interrupt (Ctrl-C, SIGTERM) stops the node in good order: a leader han
 The second stops it at once. When its disk fails the node ends: let a supervisor start it again.`,
 		Example: `  holdfast agent --data-dir /var/lib/holdfast --bootstrap-expect 1
   holdfast agent --data-dir /var/lib/holdfast --node-id n2 --bootstrap-expect 3 \
-    --listen 10.0.0.2:7400 --http 10.0.0.2:7401 --insecure --join 10.0.0.1:7400 --join 10.0.0.3:7400
+    --listen 10.0.0.2:7400 --http 10.0.0.2:7401 --join 10.0.0.1:7400 --join 10.0.0.3:7400 \
+    --tls-ca ca.pem --tls-cert n2.pem --tls-key n2-key.pem --gossip-key-file gossip.keys --insecure
   holdfast agent --config /etc/holdfast.yaml`,
 		Args: takes(),
 	}

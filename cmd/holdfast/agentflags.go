@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/holdfast-cluster/holdfast/agent"
 	"github.com/holdfast-cluster/holdfast/cluster"
+	"github.com/holdfast-cluster/holdfast/internal/secure"
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -27,7 +27,8 @@ type agentFlags struct {
 	zone, capacity, contentDir, reserve    string
 	maxPulls                               int
 	role, runner, profile, gossipKey       string
-	tlsCA, tlsCert, tlsKey, authFile       string
+	gossipKeyFile, tlsCA, tlsCert, tlsKey  string
+	httpTLSCert, httpTLSKey, authFile      string
 	insecure                               bool
 	logLevel, logFormat                    string
 	writeDelay                             time.Duration
@@ -57,9 +58,12 @@ func newAgentFlags(f *pflag.FlagSet) *agentFlags {
 	f.StringVar(&v.runner, "runner", "filestore", "who makes the copies: filestore keeps content as files; external is a program of yours that uses the HTTP API")
 	f.StringVar(&v.profile, "profile", "auto", "timers: local for nodes on one machine, lan, wan for links of tens of milliseconds; auto measures nothing yet and takes those of lan, which are safe on slow disks")
 	f.StringVar(&v.gossipKey, "gossip-key", "", "key that encrypts gossip, the same on all nodes: 16, 24 or 32 bytes in base64")
-	f.StringVar(&v.tlsCA, "tls-ca", "", "not built yet, refused")
-	f.StringVar(&v.tlsCert, "tls-cert", "", "not built yet, refused")
-	f.StringVar(&v.tlsKey, "tls-key", "", "not built yet, refused")
+	f.StringVar(&v.gossipKeyFile, "gossip-key-file", "", "file of such keys, one a line: the first encrypts, all decrypt; followed as it changes")
+	f.StringVar(&v.tlsCA, "tls-ca", "", "file (PEM) of the authority that signs the nodes' certificates; with the next two: TLS on both ports, files followed as they change")
+	f.StringVar(&v.tlsCert, "tls-cert", "", "file (PEM) of this node's certificate, which bears the name node.CLUSTER.holdfast")
+	f.StringVar(&v.tlsKey, "tls-key", "", "file (PEM) of its private key")
+	f.StringVar(&v.httpTLSCert, "http-tls-cert", "", "file (PEM) of another certificate for the API")
+	f.StringVar(&v.httpTLSKey, "http-tls-key", "", "file (PEM) of its private key")
 	f.StringVar(&v.authFile, "auth-file", "", "file of the tokens that the API takes (\"holdfast token new\" makes one); read again when it changes")
 	f.BoolVar(&v.insecure, "insecure", false, "allow ports beyond this machine without encryption and authentication")
 	f.StringVar(&v.logLevel, "log-level", "info", "trace, debug, info, warn or error")
@@ -90,6 +94,8 @@ func (p *program) agentConfig(v *agentFlags) (agent.Config, error) {
 	}
 	cfg = agent.Config{
 		HTTP: v.http, HTTPAdvertise: v.httpAdvertise, AuthFile: v.authFile,
+		TLS:     secure.Paths{CA: v.tlsCA, Cert: v.tlsCert, Key: v.tlsKey},
+		HTTPTLS: secure.Paths{Cert: v.httpTLSCert, Key: v.httpTLSKey}, GossipKeyFile: v.gossipKeyFile,
 		ContentDir: v.contentDir, Runner: agent.RunnerKind(v.runner),
 		Cluster: cluster.Config{
 			Node: placement.NodeID(v.nodeID), DataDir: v.dataDir, Cluster: v.cluster,
@@ -135,8 +141,8 @@ func (v *agentFlags) fill(cfg *agent.Config) error {
 		cfg.Cluster.Gate = func(string) error { time.Sleep(v.writeDelay); return nil }
 	}
 	if v.gossipKey != "" {
-		if cfg.Cluster.GossipKey, err = base64.StdEncoding.DecodeString(v.gossipKey); err != nil {
-			return usage("--gossip-key: it is not base64: make one with: head -c 32 /dev/urandom | base64")
+		if cfg.GossipKey, err = secure.ParseKey(v.gossipKey); err != nil {
+			return usage("--gossip-key: %w", err)
 		}
 	}
 	return nil
@@ -163,13 +169,6 @@ func parseCapabilities(words []string) (placement.Capabilities, error) {
 // checkBuilt refuses what this release does not have: a flag that is silently
 // ignored is worse than none.
 func (v *agentFlags) checkBuilt() error {
-	for _, f := range []struct{ flag, value string }{
-		{"tls-ca", v.tlsCA}, {"tls-cert", v.tlsCert}, {"tls-key", v.tlsKey},
-	} {
-		if f.value != "" {
-			return usage("--%s: unsupported, this release has no TLS: keep the ports on a loopback address, or in a network that you trust with --insecure", f.flag)
-		}
-	}
 	switch v.role {
 	case "server":
 		return nil
@@ -233,16 +232,21 @@ func (v *agentFlags) checkExposure() error {
 			}
 		}
 		switch {
-		case loopback(host) || v.insecure:
+		case loopback(host) || v.insecure || f.flag == "listen" && v.secured():
 			continue
 		case f.flag == "http" && v.authFile != "":
 			continue
 		case f.flag == "http":
 			return usage("--http: %s can be reached from other machines, and nothing says who may use it: give --auth-file, use a loopback address, or say --insecure", f.value)
 		}
-		return usage("--listen: %s can be reached from other machines, which needs --gossip-key and TLS, and this release has no TLS: use a loopback address, or say --insecure", f.value)
+		return usage("--listen: %s can be reached from other machines, which needs TLS (--tls-ca, --tls-cert, --tls-key) and --gossip-key-file (holdfast tls init makes them): give them, use a loopback address, or say --insecure", f.value)
 	}
 	return nil
+}
+
+// secured tells whether the node port is closed to strangers.
+func (v *agentFlags) secured() bool {
+	return v.tlsCert != "" && v.gossipKey+v.gossipKeyFile != ""
 }
 
 // anyAddress tells whether a host stands for all addresses of the machine.

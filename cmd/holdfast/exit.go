@@ -61,6 +61,8 @@ func advise(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
+	case adviseTLS(err) != "":
+		return adviseTLS(err)
 	case errors.As(err, &link):
 		return fmt.Sprintf("no node answered: %v; check that the cluster runs and that --addr or HOLDFAST_ADDR names it", link.Err)
 	}

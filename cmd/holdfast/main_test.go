@@ -186,9 +186,22 @@ func TestUsage(t *testing.T) {
 		{append(node, "--node-id", "-x"), "--node-id: "},
 		{append(node, "--role", "client"), "--role client: unsupported"},
 		{append(node, "--role", "king"), "neither server nor client"},
-		{append(node, "--tls-cert", "x"), "--tls-cert: unsupported"},
 		{append(node, "--auth-file", "/does/not/exist"), "--auth-file: open /does/not/exist"},
 		{append(node, "--auth-file", full), "--auth-file: "},
+		{append(node, "--tls-cert", "x"), "--tls-ca: missing: the node port needs tls-ca, tls-cert and tls-key"},
+		{append(node, "--http-tls-key", "x"), "--http-tls-cert: missing"},
+		{append(node, "--tls-ca", "/does/not/exist", "--tls-cert", "x", "--tls-key", "x"), "--tls-cert: stat /does/not/exist: no such file"},
+		{append(node, "--tls-ca", "x", "--tls-cert", "x", "--tls-key", "x", "--cluster", "My_Cluster"), `with TLS the name of a cluster stands in its certificates: "My_Cluster" is not`},
+		{append(node, "--gossip-key-file", "/does/not/exist"), "--gossip-key-file: stat /does/not/exist: no such file"},
+		{append(node, "--gossip-key-file", "x", "--gossip-key", "AAAAAAAAAAAAAAAAAAAAAA=="), "--gossip-key: there is a gossip-key-file, too"},
+		{append(node, "--listen", "10.0.0.1:7400", "--gossip-key-file", "x"), "needs TLS (--tls-ca, --tls-cert, --tls-key) and --gossip-key-file"},
+		{append(node, "--listen", "10.0.0.1:7400", "--tls-cert", "x"), "needs TLS (--tls-ca, --tls-cert, --tls-key) and --gossip-key-file"},
+		{[]string{"tls", "init", "--dir", full, "--cluster", "a.b"}, `--cluster: with TLS`},
+		{[]string{"tls", "init", "--dir", full, "--nodes", "n1,n1"}, `--nodes: the files of "n1" would be those of another`},
+		{[]string{"tls", "init", "--dir", full, "--nodes", "ca"}, `--nodes: the files of "ca" would be those of another`},
+		{[]string{"tls", "init", "--dir", full, "--host", "db:7401"}, `--host: "db:7401" is neither`},
+		{[]string{"tls", "init", "--dir", full, "--days", "0"}, "--days: 0 is not within"},
+		{[]string{"status", "--ca", "/does/not/exist"}, "--ca: "},
 		{append(node, "--listen", "10.0.0.1:7400"), "--listen: 10.0.0.1:7400 can be reached from other machines"},
 		{append(node, "--http", "10.0.0.1:7401"), "--http: 10.0.0.1:7401 can be reached from other machines"},
 		{append(node, "--listen", "0.0.0.0:7400", "--insecure"), "say with --advertise"},
@@ -310,7 +323,7 @@ func TestAgentConfig(t *testing.T) {
 	}
 	c := cfg.Cluster
 	got := []any{
-		c.Node, c.DataDir, c.BootstrapExpect, c.Join, c.CapacityBytes, cfg.DiskReserve, c.Labels, c.Capabilities, len(c.GossipKey), c.Insecure, c.Listen, c.Advertise,
+		c.Node, c.DataDir, c.BootstrapExpect, c.Join, c.CapacityBytes, cfg.DiskReserve, c.Labels, c.Capabilities, len(cfg.GossipKey), c.Insecure, c.Listen, c.Advertise,
 		cfg.HTTP, cfg.HTTPAdvertise, c.Service, c.Zone, cfg.ContentDir, c.MaxPulls, c.Profile, c.Cluster, c.Version, cfg.Runner,
 	}
 	want := []any{

@@ -36,7 +36,7 @@ Try it: "holdfast dev" starts a cluster of three on this machine and says what t
 		p.movesCommand(), p.decisionsCommand(), p.eventsCommand(),
 		p.freezeCommand(), p.thawCommand(), p.repairCommand(),
 		p.snapshotCommand(), p.raftCommand(),
-		p.tokenCommand(), p.simCommand(), p.benchCommand(),
+		p.tokenCommand(), p.tlsCommand(), p.simCommand(), p.benchCommand(),
 		p.versionCommand(),
 	)
 	addCompletion(root)

@@ -25,6 +25,7 @@ const addrDefault = "http://127.0.0.1:7401,http://127.0.0.1:7403,http://127.0.0.
 type access struct {
 	p       *program
 	addr    string
+	ca      string
 	output  string
 	timeout time.Duration
 }
@@ -39,6 +40,7 @@ func (p *program) accessTo(cmd *cobra.Command) *access {
 func (a *access) flags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&a.addr, "addr", addrDefault, "nodes to ask, in this order, separated by commas (HOLDFAST_ADDR; a token is taken from HOLDFAST_TOKEN)")
+	f.StringVar(&a.ca, "ca", "", "file of the authority that signed the nodes' certificates, for https addresses ("+caVariable+"; default: the system's)")
 	f.StringVarP(&a.output, "output", "o", "table", "table, or json: the API's answer as it came")
 	f.DurationVar(&a.timeout, "timeout", 5*time.Second, "how long to go on trying while no node answers or none leads")
 }
@@ -65,7 +67,16 @@ func (a *access) open(cmd *cobra.Command) (*session, error) {
 	if value, ok := a.p.env("HOLDFAST_ADDR"); ok && !cmd.Flags().Changed("addr") {
 		addr = value
 	}
+	ca := a.ca
+	if value, ok := a.p.env(caVariable); ok && !cmd.Flags().Changed("ca") {
+		ca = value
+	}
+	trusted, err := trust(ca)
+	if err != nil {
+		return nil, usage("--ca: %w", err)
+	}
 	r := &recorder{next: &http.Transport{
+		TLSClientConfig:   trusted,
 		DialContext:       (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
 		DisableKeepAlives: true, // one command, few requests
 	}}

@@ -31,7 +31,7 @@ func TestForeignGossip(t *testing.T) {
 		plain := start(t, net, 4, options{seeds: seeds})
 		stop := attack(t, net, a.addr)
 		for range 300 {
-			time.Sleep(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 			for _, n := range []*node{a, b} {
 				if got := n.sees(); got != "n1 n2" {
 					t.Fatalf("%s sees %q", n.id, got)
@@ -64,7 +64,7 @@ func TestHostilePlainPackets(t *testing.T) {
 		b := start(t, net, 2, options{seeds: []string{"n1:7400"}})
 		await(t, 10*time.Second, "n1 n2", a, b)
 		stop := attack(t, net, a.addr)
-		time.Sleep(30 * time.Second)
+		advance(30 * time.Second)
 		stop()
 		sees := func() bool { // among whom the lies have invented
 			for _, n := range []*node{a, b} {
@@ -78,7 +78,7 @@ func TestHostilePlainPackets(t *testing.T) {
 			if sees() {
 				break
 			}
-			time.Sleep(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
 		if !sees() {
 			t.Errorf("n1 sees %q, n2 sees %q", a.sees(), b.sees())
@@ -93,7 +93,7 @@ func TestHostilePlainPackets(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			time.Sleep(10 * time.Millisecond)
+			advance(10 * time.Millisecond)
 		}
 		bombs.Close()
 		runtime.ReadMemStats(&after)

@@ -124,7 +124,7 @@ func TestKeyRotation(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range 50 {
-					time.Sleep(100 * time.Millisecond)
+					advance(100 * time.Millisecond)
 					for _, n := range nodes {
 						if got := n.sees(); got != all {
 							t.Fatalf("n%d has %d keys now: %s sees %q", i+1, len(step), n.id, got)
@@ -135,7 +135,7 @@ func TestKeyRotation(t *testing.T) {
 		}
 		// The old key opens nothing any more.
 		late := start(t, net, 4, options{keys: keysOf(t, oldKey), seeds: seeds})
-		time.Sleep(20 * time.Second)
+		advance(20 * time.Second)
 		await(t, time.Second, all, nodes...)
 		await(t, time.Second, "n4", late)
 		stopAll(append(nodes, late)...)

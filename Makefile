@@ -3,8 +3,10 @@
 GO       ?= go
 TAGS     ?= hashicorpmetrics
 PKGS     ?= ./...
-# Empty: the simulator picks a seed and prints it first. SEED=7 replays one.
+# SEED=7 repeats one run of the simulator, SEEDS=n tries so many from a random
+# one; without either it runs what CI runs.
 SEED     ?=
+SEEDS    ?=
 # How often each property is tried, and how long each fuzz target runs.
 CHECKS   ?= 2000
 FUZZTIME ?= 10s
@@ -69,8 +71,8 @@ race: ## run the tests of everything concurrent under the race detector
 	$(if $(filter-out $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(filter-out $(PROP_PKGS),$(RACE_PKGS)))
 	$(if $(filter $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(filter $(PROP_PKGS),$(RACE_PKGS)) -rapid.seed=$(PROP_SEED))
 
-sim: ## run the simulator; SEED=n replays one run
-	HOLDFAST_SEED=$(SEED) $(GO) test -tags $(TAGS) -count=$(COUNT) -v -run Sim ./testcluster/sim/...
+sim: ## run the simulator; SEED=n repeats one run, SEEDS=n tries that many new ones
+	HOLDFAST_SEED=$(SEED) HOLDFAST_SEEDS=$(SEEDS) $(GO) test -tags $(TAGS) -count=$(COUNT) -timeout 12h -v -run 'Sim$$' ./testcluster/sim
 
 prop: ## try each property CHECKS times (default 2000), with new seeds
 	$(GO) test -tags $(TAGS) -count=$(COUNT) -timeout 30m $(call some,$(call tests_with,pgregory.net/rapid)) -rapid.checks=$(CHECKS)

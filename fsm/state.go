@@ -160,10 +160,12 @@ func (s *state) changed(c Change) {
 	}
 }
 
-// Booked tells whether a move counts against the budgets: a content commit's
-// repair never does, and a place-first move no longer once its victim drops.
+// Booked tells whether a move counts against the budgets: as long as something
+// of it is still to be copied. A content commit's repair never does. A place-first
+// move no longer does once its target is ready: while it waits, its victim may
+// need a repair to be let go, and must not take that repair's place.
 func Booked(m *placement.Move) bool {
-	return !m.Unbudgeted && (m.Phase != placement.MoveDropping || m.Mode == placement.EvictFirst)
+	return !m.Unbudgeted && (m.Phase == placement.MovePulling || m.Mode == placement.EvictFirst)
 }
 
 // holderUsage is what one holder adds to its node. Bytes are reserved while it

@@ -3,7 +3,6 @@ package invariant
 import (
 	"bytes"
 	"fmt"
-	"maps"
 
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -18,8 +17,8 @@ type Checker struct {
 	exits  map[placement.ChainID]exits
 	wished map[placement.NodeID]placement.Time // when an operator last changed the node
 	opened map[placement.MoveID]placement.Decision
-	first  map[string]fsm.Result
-	leader map[uint64]string // term → who proposed in it
+	first  map[string]answered
+	bound  map[placement.ChainID]placement.Time // when a constraint last moved the chain
 
 	// Decisions counts the accepted decisions by cause and kind.
 	Decisions map[string]int
@@ -29,13 +28,19 @@ type Checker struct {
 // took them off other nodes.
 type exits map[placement.NodeID]map[placement.NodeID]placement.Time
 
+// answered is the first answer to a request, and until when it is remembered.
+type answered struct {
+	fsm.Result
+	until placement.Time
+}
+
 // New returns a checker that expects the history from its first entry.
 func New() *Checker {
 	return &Checker{
 		shadow: fsm.New(), stamps: map[placement.ChainID]placement.Time{},
 		exits: map[placement.ChainID]exits{}, wished: map[placement.NodeID]placement.Time{},
-		opened: map[placement.MoveID]placement.Decision{}, first: map[string]fsm.Result{},
-		leader: map[uint64]string{}, Decisions: map[string]int{},
+		opened: map[placement.MoveID]placement.Decision{}, first: map[string]answered{},
+		bound: map[placement.ChainID]placement.Time{}, Decisions: map[string]int{},
 	}
 }
 
@@ -54,8 +59,10 @@ func (k *Checker) Entry(index, term uint64, data []byte) error {
 	}
 	ops := batch.Ops
 	batch.Ops = nil // first what time alone does, so that no operation is blamed for it
-	if err := k.one(term, batch); err != nil {
-		return fmt.Errorf("entry %d: %w", index, err)
+	if v := k.shadow.View(); batch.Now > v.Now || v.Index == 0 {
+		if err := k.one(term, batch); err != nil {
+			return fmt.Errorf("entry %d: %w", index, err)
+		}
 	}
 	for i := range ops {
 		batch.Ops = ops[i : i+1]
@@ -74,7 +81,7 @@ func (k *Checker) Restored(snapshot []byte) error {
 		return err
 	}
 	v := k.shadow.View()
-	k.opened, k.first = map[placement.MoveID]placement.Decision{}, map[string]fsm.Result{}
+	k.opened, k.first = map[placement.MoveID]placement.Decision{}, map[string]answered{}
 	k.stamps, k.exits = map[placement.ChainID]placement.Time{}, map[placement.ChainID]exits{}
 	v.Chains.Ascend("", func(id placement.ChainID, _ *placement.Chain) bool {
 		k.stamps[id] = v.Now
@@ -101,7 +108,7 @@ func (k *Checker) one(term uint64, batch fsm.Batch) error {
 	if len(results) == 0 {
 		return nil
 	}
-	s := step{k: k, before: before, after: after, op: batch.Ops[0], result: results[0], epochs: k.epochs}
+	s := step{k: k, before: before, after: after, term: term, batch: &batch, op: batch.Ops[0], result: results[0], epochs: k.epochs}
 	return s.check()
 }
 
@@ -109,14 +116,18 @@ func (k *Checker) one(term uint64, batch fsm.Batch) error {
 type step struct {
 	k             *Checker
 	before, after *fsm.View
+	term          uint64
+	batch         *fsm.Batch
 	op            fsm.Op
 	result        fsm.Result
 	epochs        placement.Epoch // the highest given out before
 }
 
 func (s *step) check() error {
-	if err := s.answers(); err != nil {
-		return err
+	for _, check := range []func() error{s.answers, s.stale, s.unconfirmed} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	s.wishes()
 	var failed error
@@ -127,6 +138,7 @@ func (s *step) check() error {
 		case c.Kind == fsm.ChangeChain && c.Deleted:
 			delete(s.k.stamps, placement.ChainID(c.ID)) // one that is made anew has not been moved
 			delete(s.k.exits, placement.ChainID(c.ID))
+			delete(s.k.bound, placement.ChainID(c.ID))
 		case c.Kind == fsm.ChangeChain && !c.Deleted:
 			failed = s.chain(placement.ChainID(c.ID))
 		}
@@ -158,65 +170,31 @@ func (s *step) answers() error {
 	if key == "" || s.result.Code == placement.IdempotencyMismatch || s.result.Code == placement.Overloaded {
 		return nil
 	}
-	if !s.result.Replayed {
-		s.k.first[key] = s.result
-		return nil
-	}
-	first := s.k.first[key]
-	if first.Code != s.result.Code || first.Revision != s.result.Revision {
+	first, known := s.k.first[key]
+	switch {
+	case !s.result.Replayed && known && s.after.Now < first.until:
+		return fmt.Errorf("exactly-once: request %s is applied again %v before its answer may be forgotten", key, first.until.Sub(s.after.Now))
+	case !s.result.Replayed:
+		s.k.first[key] = answered{s.result, s.after.Now.Add(s.before.Config.RequestTTL)}
+	case first.Code != s.result.Code || first.Revision != s.result.Revision:
 		return fmt.Errorf("exactly-once: request %s was answered %q at %d first and %q at %d now", key, first.Code, first.Revision, s.result.Code, s.result.Revision)
-	}
-	if s.after.Revision != s.before.Revision {
+	case s.after.Revision != s.before.Revision:
 		return fmt.Errorf("exactly-once: the repeated request %s changed the state", key)
 	}
 	return nil
 }
 
-// chain checks what must hold of a chain after each change of it.
-func (s *step) chain(id placement.ChainID) error {
-	b, a := s.before.Chain(id), s.after.Chain(id)
-	if a == nil {
-		return nil
-	}
-	if err := s.oneRebalance(a); err != nil {
-		return err
-	}
-	maps.DeleteFunc(s.k.exits[id], func(n placement.NodeID, _ map[placement.NodeID]placement.Time) bool {
-		return a.Holder(n) == nil && (a.Rebalance() == nil || a.Rebalance().To != n) // a copy of later comes from elsewhere
-	})
-	for i := range a.Holders {
-		h := &a.Holders[i]
-		var old *placement.Holder
-		if b != nil {
-			old = b.Holder(h.Node)
-		}
-		if old == nil || old.Epoch != h.Epoch {
-			if h.Epoch <= s.epochs {
-				return fmt.Errorf("fenced: chain %s on %s got epoch %d, which is not new", id, h.Node, h.Epoch)
-			}
-			s.k.epochs = max(s.k.epochs, h.Epoch)
-		}
-		if old != nil && old.Phase != placement.Dropping && h.Phase == placement.Dropping {
-			if err := s.dropped(b, a, h); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// dropped checks never-last and min-ready for a copy that was told to go.
-func (s *step) dropped(b, a *placement.Chain, h *placement.Holder) error {
-	mode := placement.PlaceFirst
-	if m := a.Rebalance(); m != nil {
-		mode = m.Mode
-	}
-	live := s.after.LiveCount(a)
-	if live < 1 {
-		return fmt.Errorf("never-last: chain %s lost its last live copy, on %s: %s", a.ID, h.Node, describe(s.before, b))
-	}
-	if want := s.after.MinReady(a, mode); live < want {
-		return fmt.Errorf("min-ready: chain %s has %d live copies, %d must stay, after the drop on %s", a.ID, live, want, h.Node)
+// stale checks that what was made on another view is refused (rule S11): of a
+// term other than the entry's, or of a configuration that is no longer in force.
+// That a decision names its chain's present revision is checked with it.
+func (s *step) stale() error {
+	_, decides := s.op.Body.(*fsm.Decide)
+	accepted := !s.result.Replayed && (s.result.OK() || s.after.Revision != s.before.Revision)
+	switch b := s.batch; {
+	case accepted && b.Term != 0 && b.Term != s.term:
+		return fmt.Errorf("stale-batch: an operation made in term %d was accepted in an entry of term %d", b.Term, s.term)
+	case accepted && s.result.OK() && decides && b.ConfigAt != 0 && b.ConfigAt != s.before.ConfigGeneration:
+		return fmt.Errorf("stale-batch: a decision made at configuration %d was accepted at %d", b.ConfigAt, s.before.ConfigGeneration)
 	}
 	return nil
 }

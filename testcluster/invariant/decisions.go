@@ -15,8 +15,13 @@ func (s *step) decision(r *placement.Record) error {
 	}
 	d := r.Decision
 	s.k.Decisions[string(d.Cause)+" "+string(d.Kind)]++
-	if err := s.budgets(d); err != nil {
-		return err
+	if _, decides := s.op.Body.(*fsm.Decide); decides && d.ChainRevision != s.before.Chain(d.Chain).Revision {
+		return fmt.Errorf("stale-batch: a decision made at revision %d of chain %s was accepted at %d", d.ChainRevision, d.Chain, s.before.Chain(d.Chain).Revision)
+	}
+	for _, check := range []func(placement.Decision) error{s.budgets, s.mayBegin, s.target} {
+		if err := check(d); err != nil {
+			return err
+		}
 	}
 	switch d.Kind {
 	case placement.KindAssign:
@@ -30,37 +35,100 @@ func (s *step) decision(r *placement.Record) error {
 	}
 }
 
+// begins tells whether the decision gives a copy to a node or opens a move.
+func begins(d placement.Decision) bool {
+	return d.Kind == placement.KindAssign || d.Kind == placement.KindOpenMove
+}
+
+// mayBegin checks that what holds moves back does: restore guard, freeze and
+// repair pause (rules S5 and S12).
+func (s *step) mayBegin(d placement.Decision) error {
+	if !begins(d) {
+		return nil
+	}
+	b := s.before.Chain(d.Chain)
+	alive, _, _ := count(s.before, b)
+	switch {
+	case s.before.RestoreGuard != nil:
+		return fmt.Errorf("restore-guard: %s of chain %s is accepted while a restore waits for %v", d.Kind, d.Chain, s.before.RestoreGuard)
+	case s.before.Freeze != nil && d.Cause != placement.CauseForced && b.MoveByID(d.Move) == nil:
+		return fmt.Errorf("freeze: %s %s of chain %s is accepted while frozen", d.Cause, d.Kind, d.Chain)
+	case s.before.RepairPause != nil && d.Cause == placement.CauseRepair && b.MoveByID(d.Move) == nil && b.EverReady && alive != 1:
+		return fmt.Errorf("repair-pause: chain %s, with %d live copies, is repaired during a repair pause", d.Chain, alive)
+	}
+	return nil
+}
+
+// target checks that a copy is given only to a node that may take it, and that
+// its bytes fit there (rule S10).
+func (s *step) target(d placement.Decision) error {
+	if !begins(d) {
+		return nil
+	}
+	n := s.before.Node(d.To)
+	if n == nil || n.State != placement.NodeAlive || n.Eligibility != placement.Eligible || !n.Inventoried || n.Weight == 0 || n.NoSpace {
+		return fmt.Errorf("eligible: chain %s is given to node %s, which is no target: %+v", d.Chain, d.To, n)
+	}
+	if s.before.Chain(d.Chain).Holder(d.To) != nil {
+		return fmt.Errorf("eligible: chain %s is given to node %s, which is on its list", d.Chain, d.To)
+	}
+	if u := s.after.Usage(d.To); n.CapacityBytes > 0 && u.ReservedBytes > 0 && u.UsedBytes+u.ReservedBytes > n.CapacityBytes {
+		return fmt.Errorf("capacity: node %s is given more than it can take: %d and %d reserved of %d", d.To, u.UsedBytes, u.ReservedBytes, n.CapacityBytes)
+	}
+	return nil
+}
+
 // assigned checks that no copy is made from nothing and none too many.
 func (s *step) assigned(d placement.Decision) error {
 	b := s.before.Chain(d.Chain)
-	a := s.after.Chain(d.Chain)
 	if d.Source == "" && b.EverReady {
 		return fmt.Errorf("acked-is-kept: chain %s, which has had a copy, is made from nothing on %s", d.Chain, d.To)
 	}
-	if n := s.after.PullingCount(a) + s.after.LiveCount(a); n > a.Spec.Desired+1 {
-		return fmt.Errorf("one-rebalance: chain %s has %d pulling and live copies after an assignment, desired is %d", d.Chain, n, a.Spec.Desired)
+	_, _, listed := count(s.before, b)
+	if m := b.Rebalance(); m != nil && m.Phase != placement.MoveDropping {
+		if h := b.Holder(m.From); h != nil && h.Phase != placement.Dropping && !h.Lost {
+			listed-- // a victim does not count (rule S8)
+		}
+	}
+	if listed >= b.Spec.Desired {
+		return fmt.Errorf("one-rebalance: chain %s is given one more copy although none is missing: %s", d.Chain, describe(s.before, b))
+	}
+	return s.notTooMany(d)
+}
+
+// notTooMany checks the bound of rule S7.
+func (s *step) notTooMany(d placement.Decision) error {
+	a := s.after.Chain(d.Chain)
+	if alive, pulling, _ := count(s.after, a); alive+pulling > a.Spec.Desired+1 {
+		return fmt.Errorf("one-rebalance: chain %s has %d live and %d pulling copies after an assignment, desired is %d", d.Chain, alive, pulling, a.Spec.Desired)
 	}
 	return nil
 }
 
 // moveOpened checks cooled, no-return and one-rebalance.
 func (s *step) moveOpened(d placement.Decision) error {
-	b := s.before.Chain(d.Chain)
+	b, now := s.before.Chain(d.Chain), s.after.Now
 	if m := b.Rebalance(); m != nil {
 		return fmt.Errorf("one-rebalance: chain %s had move %d open when another was opened", d.Chain, m.ID)
 	}
 	cooldown := s.before.Config.CooldownFor(b.Spec)
-	if last, ok := s.k.stamps[d.Chain]; ok && d.Cause == placement.CauseBalance && s.after.Now.Sub(last) < cooldown {
-		return fmt.Errorf("cooled: chain %s is moved by balance %v after its last rebalance, the cooldown is %v", d.Chain, s.after.Now.Sub(last), cooldown)
+	if last, ok := s.k.stamps[d.Chain]; ok && d.Cause == placement.CauseBalance && now.Sub(last) < cooldown {
+		return fmt.Errorf("cooled: chain %s is moved by balance %v after its last rebalance, the cooldown is %v", d.Chain, now.Sub(last), cooldown)
 	}
-	if at, ok := s.k.exits[d.Chain][d.From][d.To]; ok && d.Cause == placement.CauseBalance && s.after.Now < at.Add(10*cooldown) && s.k.wished[d.To] <= at {
-		return fmt.Errorf("no-return: balance moves a copy of chain %s back to node %s %v after it took it off there, the cooldown is %v", d.Chain, d.To, s.after.Now.Sub(at), cooldown)
+	if last, ok := s.k.bound[d.Chain]; ok && d.Cause == placement.CauseConstraint && now.Sub(last) < s.before.Config.ConstraintCooldown {
+		return fmt.Errorf("cooled: chain %s is moved by constraint %v after the last time, the cooldown is %v", d.Chain, now.Sub(last), s.before.Config.ConstraintCooldown)
+	}
+	if at, ok := s.k.exits[d.Chain][d.From][d.To]; ok && d.Cause == placement.CauseBalance && now < at.Add(10*cooldown) && s.k.wished[d.To] <= at {
+		return fmt.Errorf("no-return: balance moves a copy of chain %s back to node %s %v after it took it off there, the cooldown is %v", d.Chain, d.To, now.Sub(at), cooldown)
 	}
 	s.stamp(d)
 	for _, m := range s.after.Chain(d.Chain).Moves {
 		if m.From == d.From {
 			s.k.opened[m.ID] = d
 		}
+	}
+	if d.Mode == placement.PlaceFirst {
+		return s.notTooMany(d)
 	}
 	return nil
 }
@@ -71,6 +139,9 @@ func (s *step) moveOpened(d placement.Decision) error {
 func (s *step) stamp(d placement.Decision) {
 	now := s.after.Now
 	s.k.stamps[d.Chain] = now
+	if d.Cause == placement.CauseConstraint {
+		s.k.bound[d.Chain] = now
+	}
 	if d.Cause != placement.CauseBalance {
 		delete(s.k.exits, d.Chain)
 		return
@@ -113,7 +184,7 @@ func (s *step) completed(d placement.Decision) error {
 
 // budgets checks that what was opened fits the budgets in force.
 func (s *step) budgets(d placement.Decision) error {
-	if d.Kind != placement.KindAssign && d.Kind != placement.KindOpenMove {
+	if !begins(d) {
 		return nil
 	}
 	cfg, open := s.before.Config, s.after.OpenMoves

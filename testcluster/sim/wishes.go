@@ -7,12 +7,11 @@ import (
 
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
-	"github.com/holdfast-cluster/holdfast/scheduler"
 )
 
-// spec is what somebody wants of a chain: mostly little, sometimes all there is
-// to wish for.
-func (w *World) spec() placement.Spec {
+// spec is what somebody wants of the nth chain: mostly little, sometimes all
+// there is to wish for.
+func (w *World) spec(nth int) placement.Spec {
 	spec := placement.Spec{Desired: 1 + w.rng.IntN(4), SizeBytes: int64(w.rng.IntN(1000))}
 	if w.rng.IntN(4) == 0 {
 		spec.MinReady = 1 + w.rng.IntN(spec.Desired)
@@ -43,9 +42,23 @@ func (w *World) spec() placement.Spec {
 	spec.Require = w.pick(8, "disk", "!disk", "cores>=8", "zone!=z1", "rack="+w.word())
 	spec.Prefer = w.pick(6, "zone=z1", "disk=ssd", "cores<8", "rack!="+w.word())
 	spec.Near = w.pick(8, "zone=z2", "node=n1", "disk", "zone=nowhere")
-	spec.AntiAffinity = w.pick(5, "app="+w.word(), fmt.Sprintf("chain=c%03d", 1+w.rng.IntN(w.made+1)))
-	spec.Colocate = w.pick(8, "app="+w.word(), fmt.Sprintf("chain=c%03d", 1+w.rng.IntN(w.made+1)))
+	w.company(nth, &spec)
 	return spec
+}
+
+// company is what a chain wishes of others: to be apart from its own group, or
+// apart from or together with chains made before it. In an odd world it wishes
+// anything; wishes that chase each other in a circle come to no rest there.
+func (w *World) company(nth int, spec *placement.Spec) {
+	before := func() string { return fmt.Sprintf("chain=c%03d", 1+w.rng.IntN(nth)) }
+	switch {
+	case w.odd:
+		spec.AntiAffinity, spec.Colocate = w.pick(5, "app="+w.word(), before()), w.pick(5, "app="+w.word(), before())
+	case len(spec.Labels) > 0:
+		spec.AntiAffinity = w.pick(5, "app="+spec.Labels[0].Value, before())
+	default:
+		spec.AntiAffinity, spec.Colocate = w.pick(5, before()), w.pick(8, before())
+	}
 }
 
 // word is one of a few names of groups.
@@ -69,6 +82,9 @@ type outfit struct {
 
 func (w *World) outfit() outfit {
 	o := outfit{capacity: 1 << 20}
+	if w.Quiet {
+		return o
+	}
 	switch w.rng.IntN(8) {
 	case 0:
 		o.capacity = 0 // unknown
@@ -129,33 +145,4 @@ func (w *World) gossip() {
 		samples[n.id] = s
 	}
 	w.facts = placement.Facts{Samples: placement.TableOf(samples)}
-}
-
-// work is how much a pass may examine: in the end as a leader's passes do, before
-// that sometimes hardly anything.
-func (w *World) work() int {
-	if w.calm {
-		return scheduler.WorkUsual
-	}
-	return []int{0, scheduler.WorkUsual, 1, 3}[w.rng.IntN(4)]
-}
-
-// changes is what the planner is told of: what the state remembers, or that too
-// much has happened since.
-func (w *World) changes(v *fsm.View) scheduler.Changes {
-	if w.calm || !w.chance("changes forgotten", 50) {
-		return v.Touched
-	}
-	return func(placement.Revision, func(placement.ChainID), func(placement.NodeID)) bool { return false }
-}
-
-// suitable counts the nodes that may hold the chain.
-func (w *World) suitable(c *placement.Chain) int {
-	v, count := w.machine.View(), 0
-	for _, n := range w.nodes {
-		if _, ok := v.EligibleHolder(c, n.id); ok {
-			count++
-		}
-	}
-	return count
 }

@@ -8,10 +8,10 @@ import (
 
 // inventory takes the complete list of what a node holds, or a part of it: it confirms what the
 // state lists, removes what is absent, and answers for the rest (rule S1).
-func (t *tx) inventory(b *Report) []CopyAnswer {
-	byChain := make(map[placement.ChainID][]*ReportItem, len(b.Items))
-	for i := range b.Items {
-		item := &b.Items[i]
+func (t *tx) inventory(b *Report, held []ReportItem) []CopyAnswer {
+	byChain := make(map[placement.ChainID][]*ReportItem, len(held))
+	for i := range held {
+		item := &held[i]
 		byChain[item.Chain] = append(byChain[item.Chain], item)
 	}
 	v := t.live()
@@ -28,7 +28,7 @@ func (t *tx) inventory(b *Report) []CopyAnswer {
 	if b.Until == "" {
 		t.markInventoried(b.Node)
 	}
-	return t.answerStrays(b)
+	return t.answerStrays(b, held)
 }
 
 // confirmListed brings the holder of c on node in line with the copies that
@@ -91,7 +91,7 @@ func (t *tx) dropFromGuard(id placement.NodeID) {
 
 // answerStrays keeps the copies that the state does not list, each with its
 // verdict, in place of what the node reported before.
-func (t *tx) answerStrays(b *Report) []CopyAnswer {
+func (t *tx) answerStrays(b *Report, held []ReportItem) []CopyAnswer {
 	before := t.straysIn(b)
 	purged := make(map[string]bool, len(before)) // those that an operator gave up stay so
 	for _, s := range before {
@@ -100,8 +100,8 @@ func (t *tx) answerStrays(b *Report) []CopyAnswer {
 		t.strays.Delete(key)
 	}
 	var answers []CopyAnswer
-	for i := range b.Items {
-		item := &b.Items[i]
+	for i := range held {
+		item := &held[i]
 		c := t.chain(item.Chain)
 		if c != nil && c.Holder(b.Node) != nil {
 			continue // an older version beside the listed copy, or work in progress

@@ -34,12 +34,16 @@ func (t *tx) report(b *Report) Result {
 		t.putNode(&n)
 	}
 	var r Result
-	if b.Inventory {
-		r.Copies = t.inventory(b)
-	} else {
-		for i := range b.Items {
-			t.reportItem(b, &b.Items[i])
+	var held []ReportItem // of an inventory: an item that is not ready is no copy that is there
+	for i := range b.Items {
+		if item := &b.Items[i]; b.Inventory && item.Phase == ReportReady {
+			held = append(held, *item)
+		} else {
+			t.reportItem(b, item)
 		}
+	}
+	if b.Inventory {
+		r.Copies = t.inventory(b, held)
 	}
 	t.endDrain(b.Node)
 	return r

@@ -52,6 +52,28 @@ func TestNoReturn(t *testing.T) {
 	r.do(r.move(placement.CauseBalance, "x", "c", "a"))
 }
 
+// quiet: a copy that is back and is driven away again stays away twice as long
+// each time, also after a snapshot, and to a bound. A chain goes to and fro
+// between two nodes, as soon as it may.
+func TestNoReturnDoubles(t *testing.T) {
+	r := newRig(t, "a", "b")
+	r.chain("x", spec(1), "a")
+	from, to := placement.NodeID("a"), placement.NodeID("b")
+	for move := range 24 {
+		r.moves("x", from, to) // the drop is 5 min ago
+		away := 50 * time.Minute << min(move/2, placement.ReturnDoublings)
+		r.pass(away - 5*time.Minute - 1)
+		r.keepsOff("x", to, from)
+		back := New()
+		if err := back.Restore(bytes.NewReader(r.bytes())); err != nil {
+			t.Fatal(err)
+		}
+		r.m = back
+		r.pass(1)
+		from, to = to, from
+	}
+}
+
 // no-return: it binds balance alone and ends with what made the node
 // unattractive. After a move off a, the copy goes back for every other reason,
 // and when an operator has changed the node; a change before the move is none.

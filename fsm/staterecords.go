@@ -52,9 +52,10 @@ type backoffRecord struct {
 }
 
 type departureRecord struct {
-	Node placement.NodeID `cbor:"1,keyasint"`
-	Copy placement.NodeID `cbor:"2,keyasint"`
-	At   placement.Time   `cbor:"3,keyasint"`
+	Node  placement.NodeID `cbor:"1,keyasint"`
+	Copy  placement.NodeID `cbor:"2,keyasint"`
+	At    placement.Time   `cbor:"3,keyasint"`
+	Again uint8            `cbor:"4,keyasint,omitempty"`
 }
 
 type quarantineRecord struct {

@@ -1,19 +1,29 @@
 package placement
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // ReturnCooldowns is for how many cooldowns balance does not bring a copy back
 // to a node that it has taken it off. What drove the copy away, a load or an
-// illness that comes and goes, would drive it away again.
-const ReturnCooldowns = 10
+// illness that comes and goes, would drive it away again. If it does, the copy
+// stays away twice as long, ReturnDoublings times at most: two chains of which
+// one wants to be where the other is, and the other not, come to rest.
+const (
+	ReturnCooldowns = 10
+	ReturnDoublings = 8
+)
 
 // Departure says that balance has taken the copy which is, or is to be, on Copy
 // off Node. It counts anew when the victim begins to drop, as the cooldown does
-// (rule S9).
+// (rule S9). A copy that is back has one of the node that it is on, which says
+// how often it has been taken off there.
 type Departure struct {
-	Node NodeID
-	Copy NodeID
-	At   Time
+	Node  NodeID
+	Copy  NodeID
+	At    Time
+	Again uint8 // how often it had been taken off there, and was back, before
 }
 
 // ReturnsUntil returns the cluster time until which balance does not bring the
@@ -42,7 +52,7 @@ func (v *View) MayReturn(c *Chain, from, node NodeID) Verdict {
 }
 
 // Depart notes that balance takes the copy of c on from to another node now. The
-// places where that copy has been go with it; what is over is forgotten.
+// places where that copy has been go with it; what is long over is forgotten.
 func (v *View) Depart(c *Chain, from, to NodeID) {
 	list := make([]Departure, 0, len(c.Departed)+1)
 	add := func(d Departure) {
@@ -50,22 +60,33 @@ func (v *View) Depart(c *Chain, from, to NodeID) {
 		if i < 0 {
 			list = append(list, d)
 		} else {
-			list[i].At = max(list[i].At, d.At)
+			list[i].At, list[i].Again = max(list[i].At, d.At), max(list[i].Again, d.Again)
 		}
 	}
+	left := Departure{from, to, v.Now, 0}
 	for _, d := range c.Departed {
-		if gone := d.Copy != to && c.Holder(d.Copy) == nil; gone || v.Now >= v.returnable(c, d) {
+		if gone := d.Copy != to && c.Holder(d.Copy) == nil; gone || v.Now >= d.At.Add(4*v.away(c, d)) {
 			continue
 		}
 		add(d)
-		if d.Copy == from && d.Node != to {
-			add(Departure{d.Node, to, d.At})
+		switch {
+		case d.Copy != from:
+		case d.Node == from:
+			left.Again = min(d.Again+1, ReturnDoublings)
+		case d.Node == to:
+			add(Departure{to, to, v.Now, d.Again})
+		default:
+			add(Departure{d.Node, to, d.At, d.Again})
 		}
 	}
-	add(Departure{from, to, v.Now})
+	add(left)
 	c.Departed = list
 }
 
-func (v *View) returnable(c *Chain, d Departure) Time {
-	return d.At.Add(ReturnCooldowns * v.Config.CooldownFor(c.Spec))
+func (v *View) returnable(c *Chain, d Departure) Time { return d.At.Add(v.away(c, d)) }
+
+// away is how long a copy stays away. What is known of it is kept four times as
+// long, so that one that is back can be seen to leave again.
+func (v *View) away(c *Chain, d Departure) time.Duration {
+	return ReturnCooldowns * v.Config.CooldownFor(c.Spec) << d.Again
 }

@@ -41,3 +41,9 @@ func Lowest(s scheduler.PlacementScorer, chain placement.ChainID, victim placeme
 	}
 	return found, least, ok
 }
+
+// Loaded returns u of a node: placed weight per capacity.
+func Loaded(s scheduler.PlacementScorer, node placement.NodeID) float64 {
+	b := s.(*bound)
+	return b.nodes[b.at[node]].u
+}

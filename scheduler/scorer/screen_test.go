@@ -84,7 +84,9 @@ func (s spy) best(id placement.ChainID, victim placement.NodeID, above placement
 		if s.view.TargetCode(s.view.Chain(id), n) != placement.Accepted || !admit(n) {
 			return true
 		}
-		if x, y := scorer.Judge(fresh, id, victim, n); x > score || x == score && best != "" && y > product {
+		x, y := scorer.Judge(fresh, id, victim, n)
+		ties := best != "" && x == score
+		if x > score || ties && y > product || ties && y == product && x == 0 && scorer.Loaded(fresh, n) < scorer.Loaded(fresh, best) {
 			best, score, product = n, x, y
 		}
 		return true

@@ -83,6 +83,7 @@ func (k *Checker) Restored(snapshot []byte) error {
 	v := k.shadow.View()
 	k.opened, k.first = map[placement.MoveID]placement.Decision{}, map[string]answered{}
 	k.stamps, k.exits = map[placement.ChainID]placement.Time{}, map[placement.ChainID]exits{}
+	k.bound = map[placement.ChainID]placement.Time{} // the snapshot knows of earlier moves only
 	v.Chains.Ascend("", func(id placement.ChainID, _ *placement.Chain) bool {
 		k.stamps[id] = v.Now
 		return true

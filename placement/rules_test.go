@@ -275,8 +275,8 @@ func TestCoolingUntil(t *testing.T) {
 
 // TestReturnsUntil: a node that balance took a copy off is barred for ten of the
 // chain's cooldowns, one that it did not, or that an operator has changed since,
-// is not, nor is it barred for another copy; what is over is forgotten at the next
-// departure. A copy goes from a to b and d, another from c to a.
+// is not, nor is it barred for another copy; what is long over is forgotten at the
+// next departure. A copy goes from a to b and d, another from c to a.
 func TestReturnsUntil(t *testing.T) {
 	v, x := scene(t, Spec{Cooldown: ptr(time.Second)}, "a:ready b:ready c:ready d:ready")
 	v.Now = Time(time.Minute)
@@ -304,14 +304,15 @@ func TestReturnsUntil(t *testing.T) {
 	if until := v.ReturnsUntil(x, "d", "a"); until != v.Now+1 {
 		t.Errorf("the copy went on to d, a until %d", until)
 	}
-	v.Now++
+	left := v.Now
+	v.Now = Time(100 * time.Second)
 	v.Depart(x, "c", "a")
-	if want := []Departure{{"b", "d", v.Now - 1}, {"c", "a", v.Now}}; !slices.Equal(x.Departed, want) {
-		t.Errorf("when a is over: %v, want %v", x.Departed, want)
+	if want := []Departure{{"b", "d", left, 0}, {"c", "a", v.Now, 0}}; !slices.Equal(x.Departed, want) {
+		t.Errorf("when a is long over: %v, want %v", x.Departed, want)
 	}
 	x.Holders = slices.DeleteFunc(x.Holders, func(h Holder) bool { return h.Node == "d" })
 	v.Depart(x, "c", "a")
-	if want := []Departure{{"c", "a", v.Now}}; !slices.Equal(x.Departed, want) {
+	if want := []Departure{{"c", "a", v.Now, 0}}; !slices.Equal(x.Departed, want) {
 		t.Errorf("when the copy on d is gone: %v, want %v", x.Departed, want)
 	}
 }

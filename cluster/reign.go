@@ -257,7 +257,7 @@ func timerRuns(view *fsm.View, now placement.Time) bool {
 	waits := false
 	view.Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
 		waits = n.State != placement.NodeAlive && n.State != placement.NodeLeft || n.DrainDeadline != placement.Never ||
-			view.Usage(id).Unconfirmed > 0
+			n.Eligibility == placement.NodeQuarantined || view.Usage(id).Unconfirmed > 0
 		return !waits
 	})
 	return waits

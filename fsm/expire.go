@@ -30,7 +30,8 @@ func (s *state) expire() {
 	}
 }
 
-// sweep ends, at most once a second of cluster time, tombstones and drains.
+// sweep ends, at most once a second of cluster time, tombstones, drains and
+// the quarantine of nodes.
 func (s *state) sweep() {
 	for {
 		at, id, ok := s.endings.Min()
@@ -53,6 +54,11 @@ func (s *state) sweep() {
 	for _, old := range late {
 		n := *old
 		n.Eligibility, n.DrainDeadline = placement.DrainFailed, placement.Never
+		s.putNode(&n)
+	}
+	for _, old := range s.calmed() {
+		n := *old
+		n.Eligibility, n.Falls = placement.Eligible, nil
 		s.putNode(&n)
 	}
 }

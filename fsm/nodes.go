@@ -79,6 +79,9 @@ func (a *Announce) check() error {
 // beginIncarnation starts a new run of the node: alive by its own word, and
 // none of its copies confirmed.
 func (t *tx) beginIncarnation(n *placement.Node, process string) {
+	if n.State == placement.NodeAlive { // otherwise that was its fall
+		t.fell(n)
+	}
 	n.Process, n.Incarnation, n.Inventoried = process, placement.Incarnation(t.draw()), false
 	n.State, n.Since, n.Unreachable = placement.NodeAlive, t.now, placement.Never
 	t.eachOn(n.ID, func(c *placement.Chain, h *placement.Holder) bool {
@@ -151,6 +154,7 @@ func (t *tx) observe(b *Observe) Result {
 	case placement.NodeSuspect, placement.NodeSick, placement.NodeDead:
 		if n.Unreachable == placement.Never {
 			n.Unreachable = t.now
+			t.fell(&n)
 		}
 	default:
 		return refuse(placement.Invalid, "state: %q cannot be observed", b.State)

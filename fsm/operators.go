@@ -20,7 +20,10 @@ func (t *tx) setEligibility(b *SetEligibility) Result {
 		return refuse(placement.Invalid, "deadline: %v is not within 0s..%v", b.Deadline, placement.DurationMax)
 	}
 	n := *old
-	n.Eligibility, n.DrainDeadline, n.Wished = b.Eligibility, placement.Never, t.now
+	n.Eligibility, n.DrainDeadline, n.Wished, n.Falls = b.Eligibility, placement.Never, t.now, nil
+	if b.Eligibility == placement.NodeQuarantined {
+		n.Falls = []placement.Time{t.now} // the calm that ends it begins now
+	}
 	if b.Eligibility == placement.Draining && b.Deadline > 0 {
 		n.DrainDeadline = t.now.Add(b.Deadline)
 	}

@@ -133,6 +133,7 @@ type nodeRecord struct {
 	Numbers       []numberRecord        `cbor:"21,keyasint,omitempty"`
 	Texts         []labelRecord         `cbor:"22,keyasint,omitempty"`
 	Wished        placement.Time        `cbor:"23,keyasint,omitempty"`
+	Falls         []placement.Time      `cbor:"24,keyasint,omitempty"`
 }
 
 func nodeToRecord(n *placement.Node) nodeRecord {
@@ -140,7 +141,7 @@ func nodeToRecord(n *placement.Node) nodeRecord {
 	return nodeRecord{
 		n.ID, n.Instance, n.Incarnation, n.Process, n.Inventoried, n.Revision, n.Role, n.State, n.Since, n.Unreachable,
 		n.Eligibility, n.DrainDeadline, n.Zone, labelsToRecords(n.Labels), addressesRecord(n.Addresses),
-		n.CapacityBytes, n.Weight, n.NoSpace, n.Version, n.FeatureLevel, numbers, texts, n.Wished,
+		n.CapacityBytes, n.Weight, n.NoSpace, n.Version, n.FeatureLevel, numbers, texts, n.Wished, n.Falls,
 	}
 }
 
@@ -151,7 +152,7 @@ func (r *nodeRecord) node() *placement.Node {
 		Eligibility: r.Eligibility, DrainDeadline: r.DrainDeadline, Zone: r.Zone, Labels: labelsFromRecords(r.Labels),
 		Addresses: placement.Addresses(r.Addresses), CapacityBytes: r.CapacityBytes, Weight: r.Weight,
 		NoSpace: r.NoSpace, Version: r.Version, FeatureLevel: r.FeatureLevel,
-		Capabilities: capabilitiesFromRecords(r.Numbers, r.Texts), Wished: r.Wished,
+		Capabilities: capabilitiesFromRecords(r.Numbers, r.Texts), Wished: r.Wished, Falls: r.Falls,
 	}
 }
 

@@ -58,7 +58,8 @@ type Node struct {
 	Unreachable   Time // since when it has not been alive; never reset by a change of leader (rule S13)
 	Eligibility   Eligibility
 	DrainDeadline Time
-	Wished        Time // when an operator last changed its eligibility or weight
+	Wished        Time   // when an operator last changed its eligibility or weight
+	Falls         []Time // when it lately ceased to be alive or began anew, the oldest first; replaced, never written
 	Zone          string
 	Labels        Labels
 	Addresses     Addresses

@@ -53,6 +53,11 @@ func (m *meter) cluster() *cluster.Metrics {
 		Operations:   m.counter("operations_proposed_total", "Operations in the log entries proposed by this node."),
 		ApplySeconds: m.histogram("apply_seconds", "Time that the state machine took for a log entry."),
 
+		Heartbeat:         m.gauge("heartbeat_seconds", "The heartbeat that raft runs with on this node: a voter that hears nothing for so long asks for an election."),
+		WorstWriteSeconds: m.gauge("worst_write_seconds", "The longest stable write of the raft log within the last one to two minutes."),
+		WorstLagSeconds:   m.gauge("worst_lag_seconds", "The latest that a timer fired within the last one to two minutes."),
+
+		HandOvers:            m.counter("hand_overs_total", "Times this node handed leadership over by itself."),
 		Elections:            m.counter("elections_won_total", "Times this node became leader."),
 		PassSeconds:          m.histogram("pass_seconds", "Time that a scheduler pass took."),
 		FirstDecisionSeconds: m.gauge("first_decision_seconds", "Time from this node's last election to the end of its first scheduler pass; NaN until then."),

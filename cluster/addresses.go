@@ -30,7 +30,7 @@ func (n *Node) addressBook() *book {
 	}
 	b := &book{made: now, address: map[string]string{n.instance(): n.Address()}, node: nodesByInstance(n.View())}
 	if live := n.live.Load(); live != nil {
-		for _, s := range live.raft.GetConfiguration().Configuration().Servers {
+		for _, s := range live.raft().GetConfiguration().Configuration().Servers {
 			b.address[string(s.ID)] = string(s.Address)
 		}
 	}

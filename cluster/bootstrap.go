@@ -34,7 +34,7 @@ const (
 type entry struct {
 	node      *Node
 	dir       *datadir.Dir
-	raft      *raft.Raft
+	raft      func() *raft.Raft
 	machine   *pledge.Machine
 	self      pledge.Server
 	turns     chan func() // work for the goroutine of run
@@ -69,9 +69,10 @@ type pledgeReply struct {
 	Known  []pledge.Server `json:"known,omitempty"`
 }
 
-func newEntry(n *Node, dir *datadir.Dir, r *raft.Raft) (*entry, error) {
+func newEntry(n *Node, live *live) (*entry, error) {
+	dir := live.dir
 	e := &entry{
-		node: n, dir: dir, raft: r,
+		node: n, dir: dir, raft: live.raft,
 		self:  pledge.Server{NodeID: string(n.cfg.Node), Instance: dir.Instance(), Address: n.mux.AdvertiseAddr()},
 		turns: make(chan func()), sends: make(chan struct{}, entryCalls),
 		direct: map[string]sighted{}, told: map[string]sighted{},
@@ -80,7 +81,7 @@ func newEntry(n *Node, dir *datadir.Dir, r *raft.Raft) (*entry, error) {
 	var err error
 	e.machine, err = pledge.New(pledge.Config{
 		Self: e.self, Cluster: n.cfg.Cluster, ClusterID: dir.Cluster().ID, Expect: n.expect(dir),
-		Heartbeat: n.timing.Heartbeat, NewID: uuid.NewString, Jitter: jitter,
+		Heartbeat: live.engine.Load().heartbeat, NewID: uuid.NewString, Jitter: jitter,
 	}, dir)
 	if err != nil {
 		return nil, err
@@ -141,6 +142,7 @@ func (e *entry) step(ctx context.Context) error {
 	if !e.dir.Fresh() {
 		return nil
 	}
+	e.adopt(ctx)
 	if err := e.bootstrap(ctx); err != nil || !e.dir.Fresh() {
 		return err
 	}
@@ -166,6 +168,17 @@ func (e *entry) step(ctx context.Context) error {
 	return nil
 }
 
+// adopt lets raft run with the heartbeat of the pledge, before anybody may speak
+// to it. What fails is tried again in the next step.
+func (e *entry) adopt(ctx context.Context) {
+	p, ok := e.machine.Pledge()
+	if ok && p.Heartbeat > 0 && e.dir.Fresh() && p.Heartbeat != e.node.running() {
+		if err := e.node.retime(ctx, p.Heartbeat, "the founders need it"); err != nil && ctx.Err() == nil {
+			e.node.log.Warn("the heartbeat of the pledge is not in force", "error", err)
+		}
+	}
+}
+
 // publish shows the present pledge to admit.
 func (e *entry) publish() {
 	if p, ok := e.machine.Pledge(); ok {
@@ -186,7 +199,7 @@ func (e *entry) bootstrap(ctx context.Context) error {
 	for _, s := range p.Servers {
 		servers = append(servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(s.Instance), Address: raft.ServerAddress(s.Address)})
 	}
-	err := e.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error()
+	err := e.raft().BootstrapCluster(raft.Configuration{Servers: servers}).Error()
 	if err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
 		if ctx.Err() != nil {
 			return nil
@@ -277,6 +290,7 @@ func (n *Node) answerPledge(ctx context.Context, asked pledgeCall) (pledgeReply,
 	if ended := e.do(ctx, func() {
 		e.sighted(asked.Request.From, asked.Request.Cluster, asked.Known)
 		reply.Answer, err = e.machine.Handle(asked.Request)
+		e.adopt(ctx)
 		reply.Known = e.heardMyself(time.Now())
 		e.publish()
 	}); ended != nil {
@@ -357,16 +371,21 @@ func (e *entry) join(ctx context.Context) {
 			e.node.logEnrolment(e.tries, err)
 			sleep(ctx, retryPause(min(e.tries.failures, 6)))
 		}
-		_ = e.do(ctx, func() { e.joined(answer, err) })
+		_ = e.do(ctx, func() { e.joined(ctx, answer, err) })
 	})
 }
 
 // joined takes the leader's answer. The cluster id is on disk before raft may
 // speak to this node.
-func (e *entry) joined(answer joinAnswer, err error) {
+func (e *entry) joined(ctx context.Context, answer joinAnswer, err error) {
 	e.joining = false
 	if err != nil || !e.dir.Fresh() {
 		return
+	}
+	if h := answer.Heartbeat; h > 0 && h != e.node.running() {
+		if err := e.node.retime(ctx, h, "the cluster runs with it"); err != nil {
+			return // asked to join again
+		}
 	}
 	if err := e.member(answer.ClusterID); err != nil {
 		e.broken = err

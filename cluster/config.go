@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 
 	"github.com/holdfast-cluster/holdfast/cluster/gossip"
 	"github.com/holdfast-cluster/holdfast/cluster/telemetry"
@@ -16,11 +18,13 @@ import (
 	"github.com/holdfast-cluster/holdfast/transport"
 )
 
-// Profile chooses raft's timers. All voters of a cluster must use the same.
+// Profile chooses the heartbeat that a node asks for. The longest that a voter
+// asks for is everybody's (rule S17).
 type Profile string
 
-// Profiles. Local is for nodes on one machine, WAN for links of tens of
-// milliseconds; auto means lan.
+// Profiles. With auto a node measures what it can bear: disk, network,
+// processor. Local is for nodes on one machine, WAN for links of tens of
+// milliseconds, LAN bears disks that are slow at times.
 const (
 	ProfileAuto  Profile = "auto"
 	ProfileLocal Profile = "local"
@@ -28,25 +32,20 @@ const (
 	ProfileWAN   Profile = "wan"
 )
 
-// Timing is raft's timers. The election timeout equals the heartbeat timeout.
-type Timing struct {
-	Heartbeat time.Duration // a follower that hears nothing for so long asks for an election
-	Lease     time.Duration // a leader that reaches no quorum for so long steps down
-	Commit    time.Duration // an idle leader tells its followers the commit index so often
-}
-
-// timing returns the timers of a profile. Failover takes about two heartbeat
-// timeouts; a heartbeat must be at least 10 times the slowest write.
-func (p Profile) timing() (Timing, bool) {
+// heartbeat returns the one that a profile fixes, 0 for one that measures. A
+// kill of the leader costs about two of them.
+func (p Profile) heartbeat() (fixed time.Duration, known bool) {
 	switch p {
+	case ProfileAuto:
+		return 0, true
 	case ProfileLocal:
-		return Timing{300 * time.Millisecond, 200 * time.Millisecond, 50 * time.Millisecond}, true
-	case ProfileAuto, ProfileLAN:
-		return Timing{time.Second, 660 * time.Millisecond, 50 * time.Millisecond}, true
+		return 300 * time.Millisecond, true
+	case ProfileLAN:
+		return time.Second, true
 	case ProfileWAN:
-		return Timing{2500 * time.Millisecond, 1660 * time.Millisecond, 100 * time.Millisecond}, true
+		return 2500 * time.Millisecond, true
 	}
-	return Timing{}, false
+	return 0, false
 }
 
 // Config says what a Node is and where it lives.
@@ -79,7 +78,7 @@ type Config struct {
 	// Insecure allows a node port that is not on a loopback address although
 	// gossip key or TLS are missing.
 	Insecure bool
-	// Profile chooses raft's timers. Default auto.
+	// Profile chooses the heartbeat that this node asks for. Default auto.
 	Profile Profile
 
 	// HTTP and Service are announced to the cluster as the addresses of the
@@ -137,6 +136,12 @@ type Snapshots struct {
 	Entries  uint64        // applied since the last snapshot, before there is another; default 8192
 	Every    time.Duration // how often that is checked; default 2 min
 	Trailing uint64        // entries that stay behind a snapshot for slow followers; default 10240
+}
+
+func (s Snapshots) set(c *raft.Config) {
+	c.SnapshotThreshold = cmp.Or(s.Entries, c.SnapshotThreshold)
+	c.SnapshotInterval = cmp.Or(s.Every, c.SnapshotInterval)
+	c.TrailingLogs = cmp.Or(s.Trailing, c.TrailingLogs)
 }
 
 // withDefaults returns the config with its defaults filled in.
@@ -204,7 +209,7 @@ func (c Config) Validate() error {
 			return fmt.Errorf("join: %q is not host:port: %w", addr, err)
 		}
 	}
-	if _, ok := c.Profile.timing(); !ok {
+	if _, ok := c.Profile.heartbeat(); !ok {
 		return fmt.Errorf("profile: %q is none of auto, local, lan, wan", c.Profile)
 	}
 	if err := c.Capabilities.Check(); err != nil {

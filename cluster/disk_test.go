@@ -127,7 +127,7 @@ func TestUnknownEntryEndsNode(t *testing.T) {
 		w.startAll(1, 1)
 		m := w.settle(1)
 		w.write("a")
-		r := m.node.live.Load().raft
+		r := m.node.live.Load().raft()
 		tick, err := fsm.EncodeBatch(fsm.Batch{Level: 1})
 		if err != nil {
 			t.Fatal(err)
@@ -244,7 +244,7 @@ func (w *world) makeLeader(m *member) {
 		if l == nil || l == m {
 			return l == m
 		}
-		r := l.node.live.Load().raft
+		r := l.node.live.Load().raft()
 		_ = r.LeadershipTransferToServer(raft.ServerID(m.node.instance()), raft.ServerAddress(m.node.Address())).Error()
 		return false
 	})

@@ -25,7 +25,8 @@ type joinRequest struct {
 type joinAnswer struct {
 	ClusterID   string                `json:"cluster_id"`
 	Incarnation placement.Incarnation `json:"incarnation"`
-	Index       uint64                `json:"index"` // a view from here on knows the incarnation
+	Index       uint64                `json:"index"`               // a view from here on knows the incarnation
+	Heartbeat   time.Duration         `json:"heartbeat,omitempty"` // in force, 0 = unknown
 }
 
 // leaveRequest takes a node out for good, by its own word.
@@ -63,7 +64,7 @@ func (n *Node) acceptJoin(ctx context.Context, req joinRequest) (joinAnswer, err
 		return joinAnswer{}, err
 	}
 	view := n.View()
-	return joinAnswer{ClusterID: view.ClusterID, Incarnation: results[0].Incarnation, Index: view.Index}, nil
+	return joinAnswer{ClusterID: view.ClusterID, Incarnation: results[0].Incarnation, Index: view.Index, Heartbeat: view.Heartbeat.Timeout}, nil
 }
 
 // makeRoom removes every older server with the node's id or address. One that
@@ -167,7 +168,7 @@ func (n *Node) tryLeave(ctx context.Context) error {
 		if len(n.Status().Voters) == 1 {
 			return &RefusedError{placement.LastCopy, "this node is the only voter: add another server before it leaves"}
 		}
-		if err := n.transfer(ctx, live.raft); err != nil {
+		if err := n.transfer(ctx, live.raft()); err != nil {
 			return err
 		}
 	}

@@ -30,10 +30,14 @@ func newMachine(metrics *Metrics) *machine {
 }
 
 // Apply applies one entry and returns its []fsm.Result, or the error that ends
-// the node.
+// the node. Entries that the state has already are skipped: raft that was
+// started anew over a machine that lives on hands them over once more.
 func (m *machine) Apply(entry *raft.Log) any {
 	if err := m.failure(); err != nil {
 		return err
+	}
+	if entry.Index <= m.fsm.View().Index {
+		return nil
 	}
 	if m.observe != nil {
 		m.observe(entry.Index, entry.Term, entry.Data)

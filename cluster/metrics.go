@@ -28,7 +28,12 @@ type Metrics struct {
 	Operations   Counter  // operations in them
 	ApplySeconds Observer // time that the state machine took for an entry
 
+	Heartbeat         Gauge // that raft runs with here, in seconds
+	WorstWriteSeconds Gauge // longest stable write of the last minutes
+	WorstLagSeconds   Gauge // latest that a timer fired in the last minutes
+
 	Elections            Counter  // times this node became leader
+	HandOvers            Counter  // times it handed leadership over by itself
 	PassSeconds          Observer // time that a scheduler pass took
 	FirstDecisionSeconds Gauge    // from the election here to the end of the first pass; NaN until then
 	// Decision counts one decision proposed here. The verdict is "accepted" or
@@ -57,6 +62,7 @@ func NewMetrics() *Metrics {
 		Leader: nobody{}, Term: nobody{}, AppliedIndex: nobody{}, Revision: nobody{}, Chains: nobody{}, Nodes: nobody{},
 		Load: nobody{}, FreeBytes: nobody{}, MemoryFreeBytes: nobody{},
 		Entries: nobody{}, Operations: nobody{}, ApplySeconds: nobody{},
+		Heartbeat: nobody{}, WorstWriteSeconds: nobody{}, WorstLagSeconds: nobody{}, HandOvers: nobody{},
 		Elections: nobody{}, PassSeconds: nobody{}, FirstDecisionSeconds: nobody{},
 		Decision: func(string, string) {}, Probe: func(bool) {},
 	}

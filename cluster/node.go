@@ -30,7 +30,6 @@ import (
 type Node struct {
 	cfg     Config
 	log     hclog.Logger
-	timing  Timing
 	process string // random id of this run
 	mux     *transport.Mux
 	pulls   *http.Transport
@@ -56,6 +55,9 @@ type Node struct {
 	leaders    bell // rings when the leader, or its reign, may have changed
 	calls      gate // calls that use raft
 	restores   chan restoring
+	retimes    chan retiming
+	unled      chan struct{} // closed when nobody takes from restores and retimes any more
+	lag        lag
 	oneRestore chan struct{} // size 1: held by the one restore that may be under way
 	stopped    chan struct{} // closed when Run returns
 	diskBusy   chan struct{}
@@ -71,13 +73,19 @@ type ids struct {
 
 // live is what a running node has open.
 type live struct {
-	dir    *datadir.Dir
-	store  *logstore.Store
-	raft   *raft.Raft
-	gossip *gossip.Gossip // nil until the node is a member
-	entry  *entry
-	loop   *holder.Loop // nil with an external runner
+	dir       *datadir.Dir
+	store     *logstore.Store
+	snapshots raft.SnapshotStore
+	entered   chan struct{}          // closed when entry is there, so that raft may take streams
+	engine    atomic.Pointer[engine] // replaced by the goroutine of leadership only
+	gossip    *gossip.Gossip         // nil until the node is a member
+	entry     *entry
+	loop      *holder.Loop // nil with an external runner
 }
+
+// raft returns raft as it runs now. It is replaced while the node runs: nobody
+// keeps it but a reign, which ends before that.
+func (l *live) raft() *raft.Raft { return l.engine.Load().raft }
 
 // New checks the configuration and names the field that is wrong. It opens
 // and starts nothing.
@@ -90,11 +98,10 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger.With("node", string(cfg.Node)), process: rand.Text(),
 		machine: newMachine(cfg.Metrics),
 		bound:   make(chan struct{}), member: make(chan struct{}), killed: make(chan struct{}),
-		outcast: make(chan error, 1), diskBusy: make(chan struct{}, 1), restores: make(chan restoring), oneRestore: make(chan struct{}, 1), stopped: make(chan struct{}),
+		outcast: make(chan error, 1), diskBusy: make(chan struct{}, 1), restores: make(chan restoring), retimes: make(chan retiming), unled: make(chan struct{}), oneRestore: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	n.machine.observe = cfg.OnApply
 	n.id.Store(&ids{})
-	n.timing, _ = cfg.Profile.timing()
 	var err error
 	n.mux, err = transport.New(transport.Config{
 		Network: cfg.Network, Listen: cfg.Listen, Advertise: cfg.Advertise, Wrap: cfg.Wrap,

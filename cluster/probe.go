@@ -46,7 +46,7 @@ func (n *Node) answerProbe(ctx context.Context, asked probeRequest) (probeAnswer
 	if err := check(ctx); err != nil {
 		return probeAnswer{}, err
 	}
-	return probeAnswer{Index: live.raft.LastIndex()}, nil
+	return probeAnswer{Index: live.raft().LastIndex()}, nil
 }
 
 // prober probes all members, each about once a second.

@@ -49,7 +49,7 @@ func (n *Node) answerTerm(_ context.Context, asked termRequest) (termAnswer, err
 	if live == nil || asked.Instance != n.instance() {
 		return termAnswer{}, fmt.Errorf("this is instance %s", n.instance())
 	}
-	return termAnswer{live.raft.CurrentTerm()}, nil
+	return termAnswer{live.raft().CurrentTerm()}, nil
 }
 
 func newProofs(n *Node, r *raft.Raft, term uint64) *proofs {

@@ -53,9 +53,11 @@ type reign struct {
 // leadership starts a reign when raft makes this node leader, and ends it when
 // raft takes that back: one at a time, the old one waited for.
 func (n *Node) leadership(ctx context.Context) error {
-	r := n.live.Load().raft
+	defer close(n.unled)
+	live := n.live.Load()
+	r := live.raft()
 	observer, leave := n.watchLeader(r)
-	defer leave()
+	defer func() { leave() }()
 	stop := func() {}
 	defer func() { stop() }()
 	for {
@@ -70,6 +72,18 @@ func (n *Node) leadership(ctx context.Context) error {
 			if stop = func() {}; r.State() == raft.Leader {
 				stop = n.startReign(ctx, r)
 			}
+		case one := <-n.retimes:
+			stop()
+			leave()
+			stop = func() {}
+			err := n.exchange(live, one)
+			one.result <- err
+			if err != nil {
+				return err
+			}
+			r = live.raft()
+			observer, leave = n.watchLeader(r)
+			n.leaders.ring()
 		case leads := <-r.LeaderCh():
 			stop() // two in a row that say yes: lost and won again in between
 			stop = func() {}
@@ -137,6 +151,7 @@ func (n *Node) lead(ctx context.Context, r *raft.Raft, began time.Time) {
 	}()
 	parts.Go(func() { reign.probe(ctx) })
 	parts.Go(func() { reign.keepMembers(ctx) })
+	parts.Go(func() { reign.keepPace(ctx) })
 	reign.loop(ctx)
 }
 

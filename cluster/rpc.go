@@ -20,6 +20,7 @@ const (
 	methodLeave  = "leave"
 	methodProbe  = "probe"
 	methodTerm   = "term" // for linearizable reads
+	methodPace   = "pace" // the heartbeat that a voter can bear, and shall have
 )
 
 // codeNotLeader is answered by a node that does not lead; the detail is the
@@ -55,6 +56,8 @@ func (n *Node) serveCall(ctx context.Context, peer transport.Identity, method st
 		return answerCall(ctx, body, n.answerProbe)
 	case methodTerm:
 		return answerCall(ctx, body, n.answerTerm)
+	case methodPace:
+		return answerCall(ctx, body, n.answerPace)
 	}
 	return nil, &transport.RPCError{Code: transport.RPCCodeInvalid, Detail: fmt.Sprintf("method %q is not known here", method)}
 }

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"github.com/holdfast-cluster/holdfast/cluster/datadir"
 	"github.com/holdfast-cluster/holdfast/cluster/gossip"
 	"github.com/holdfast-cluster/holdfast/cluster/logstore"
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -25,7 +25,7 @@ const diskPatience = time.Second
 // start opens and starts everything in order. What it has begun when it fails
 // is in the crew, which the caller stops.
 func (n *Node) start(ctx context.Context, crew *crew) error {
-	live := new(live)
+	live := &live{entered: make(chan struct{})}
 	if err := n.openDir(crew, live); err != nil {
 		return err
 	}
@@ -34,13 +34,13 @@ func (n *Node) start(ctx context.Context, crew *crew) error {
 	}
 	close(n.bound)
 	n.log.Info("starting", "address", n.Address(), "cluster", n.cfg.Cluster, "cluster_id", n.clusterID(), "instance", n.instance(),
-		"expect", n.cfg.BootstrapExpect, "join", n.cfg.Join, "heartbeat", n.timing.Heartbeat, "lease", n.timing.Lease, "data", n.cfg.DataDir)
+		"expect", n.cfg.BootstrapExpect, "join", n.cfg.Join, "profile", n.cfg.Profile, "data", n.cfg.DataDir)
 	crew.run("node port", n.mux.Run)
-	trans, err := n.startRaft(crew, live)
-	if err != nil {
+	if err := n.startRaft(crew, live); err != nil {
 		return err
 	}
-	if live.entry, err = newEntry(n, live.dir, live.raft); err != nil {
+	var err error
+	if live.entry, err = newEntry(n, live); err != nil {
 		return err
 	}
 	if err := n.makeParts(live); err != nil {
@@ -49,7 +49,7 @@ func (n *Node) start(ctx context.Context, crew *crew) error {
 	n.live.Store(live)
 	crew.opened("calls", n.calls.close)
 	crew.run("way into the cluster", live.entry.run)
-	close(trans.ready)
+	close(live.entered)
 	crew.run("rpc", func(ctx context.Context) error {
 		return transport.ServeRPC(ctx, n.mux.Accept(transport.KindRPC), n.serveCall)
 	})
@@ -60,6 +60,8 @@ func (n *Node) start(ctx context.Context, crew *crew) error {
 		crew.run("holder loop", live.loop.Run)
 	}
 	crew.run("leadership", n.leadership)
+	crew.run("timers", n.lag.watch)
+	crew.run("patience", n.patience)
 	crew.run("gauges", n.gauges)
 	return ctx.Err()
 }
@@ -122,17 +124,17 @@ func (n *Node) openDir(crew *crew, live *live) error {
 
 // startRaft opens raft's storage and starts raft. Until the node is a member
 // raft is idle: it has no configuration, and admit lets nobody speak to it.
-func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
+func (n *Node) startRaft(crew *crew, live *live) error {
 	dir, err := live.dir.Sub("raft")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	live.store, err = logstore.Open(logstore.Config{
 		Path: filepath.Join(dir, "log.db"), MustExist: !live.dir.Fresh(),
-		WriteLimit: logstore.WriteLimit(n.timing.Heartbeat), Gate: n.cfg.Gate,
+		WriteLimit: logstore.WriteLimit(pace.Longest), Gate: n.cfg.Gate,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	crew.opened("raft log", func() {
 		if err := live.store.Close(); err != nil {
@@ -140,52 +142,36 @@ func (n *Node) startRaft(crew *crew, live *live) (*raftStreams, error) {
 		}
 	})
 	if err := checkMember(live); err != nil {
-		return nil, err
+		return err
 	}
 	if err := forgetRestores(dir); err != nil {
-		return nil, err
+		return err
 	}
-	snapshots, err := logstore.OpenSnapshots(dir, n.log.Named("snapshot"))
+	live.snapshots, err = logstore.OpenSnapshots(dir, n.log.Named("snapshot"))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	damaged, err := logstore.CheckJoint(live.store, snapshots, dir)
+	damaged, err := logstore.CheckJoint(live.store, live.snapshots, dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if len(damaged) > 0 {
 		n.log.Warn("damaged raft snapshots were set aside; the log had all that they had", "snapshots", damaged, "in", dir)
 	}
-	streams := &raftStreams{
-		Listener: n.mux.Accept(transport.KindRaft), mux: n.mux, ready: make(chan struct{}), closed: make(chan struct{}),
-		enter: func(peer transport.Identity) error { return live.entry.enterRaft(context.Background(), peer) },
-	}
-	trans := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: streams, ServerAddressProvider: bookOf{n}, Logger: calmLog{n.log.Named("raft-net"), n},
-		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: 10 * time.Second, MsgpackUseNewTimeFormat: true,
-	})
-	crew.opened("raft transport", func() { trans.Close(); trans.CloseStreams() })
-	err = live.store.Guard(func() error {
-		logs, stable := live.store.ForRaft()
-		live.raft, err = raft.NewRaft(n.raftConfig(), n.machine, logs, stable, snapshots, trans)
-		return err
-	})
-	if failed := n.machine.failure(); failed != nil {
-		return nil, failed // raft only says that no snapshot could be restored
+	heartbeat, err := n.firstHeartbeat(live)
+	if err == nil {
+		err = n.startEngine(live, heartbeat)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("start raft: %w", err)
+		return err
 	}
 	crew.opened("raft", func() {
-		down := live.raft.Shutdown()
-		trans.Close()
-		trans.CloseStreams()
-		n.mux.CloseStreams(transport.KindRaft)
-		if err := down.Error(); err != nil {
+		if err := live.engine.Load().stop(n); err != nil {
 			n.log.Error("stop raft", "error", err)
 		}
 	})
-	return streams, nil
+	n.log.Info("raft runs", "heartbeat", heartbeat, "lease", pace.Lease(heartbeat))
+	return nil
 }
 
 // checkMember refuses a log whose cluster is not known any more. It is made
@@ -200,22 +186,6 @@ func checkMember(live *live) error {
 		return err
 	}
 	return fmt.Errorf("data directory %s has a raft log of %d entries, but its file cluster is missing: restore the file, or remove the node and start it with an empty data directory", live.dir.Path(), last)
-}
-
-func (n *Node) raftConfig() *raft.Config {
-	c := raft.DefaultConfig()
-	c.LocalID = raft.ServerID(n.instance())
-	c.ProtocolVersion = raft.ProtocolVersionMax
-	c.HeartbeatTimeout, c.ElectionTimeout = n.timing.Heartbeat, n.timing.Heartbeat
-	c.LeaderLeaseTimeout, c.CommitTimeout = n.timing.Lease, n.timing.Commit
-	c.ShutdownOnRemove = false
-	c.NoLegacyTelemetry = true
-	s := n.cfg.Snapshots
-	c.SnapshotThreshold = cmp.Or(s.Entries, c.SnapshotThreshold)
-	c.SnapshotInterval = cmp.Or(s.Every, c.SnapshotInterval)
-	c.TrailingLogs = cmp.Or(s.Trailing, c.TrailingLogs)
-	c.Logger = calmLog{n.log.Named("raft"), n}
-	return c
 }
 
 // makeParts makes what runs on top of raft.
@@ -272,7 +242,7 @@ func (n *Node) runGossip(ctx context.Context) error {
 // says what is committed, and there may be none before the others are found.
 func (n *Node) knownAddresses() []string {
 	var all []string
-	for _, s := range n.live.Load().raft.GetConfiguration().Configuration().Servers {
+	for _, s := range n.live.Load().raft().GetConfiguration().Configuration().Servers {
 		all = append(all, string(s.Address))
 	}
 	n.View().Nodes.Ascend("", func(_ placement.NodeID, node *placement.Node) bool {
@@ -325,6 +295,7 @@ func (n *Node) transfer(ctx context.Context, r *raft.Raft) error {
 			return nil
 		}
 		if err = n.await(ctx, r.LeadershipTransfer); err == nil {
+			n.cfg.Metrics.HandOvers.Add(1)
 			return nil
 		}
 		if !sleep(ctx, 10*time.Millisecond) {

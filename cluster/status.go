@@ -57,14 +57,14 @@ func (n *Node) Status() Status {
 		return s
 	}
 	s.Leader, s.IsLeader = n.leader(), n.reign.Load() != nil
-	s.Term, s.CommitIndex = live.raft.CurrentTerm(), live.raft.CommitIndex()
-	if live.raft.State() == raft.Leader {
+	s.Term, s.CommitIndex = live.raft().CurrentTerm(), live.raft().CommitIndex()
+	if live.raft().State() == raft.Leader {
 		s.LastContact = 0
-	} else if heard := live.raft.LastContact(); !heard.IsZero() {
+	} else if heard := live.raft().LastContact(); !heard.IsZero() {
 		s.LastContact = time.Since(heard)
 	}
 	nodes := n.addressBook().node // every read asks: no walk over all nodes each time
-	for _, server := range live.raft.GetConfiguration().Configuration().Servers {
+	for _, server := range live.raft().GetConfiguration().Configuration().Servers {
 		one := Server{Instance: string(server.ID), Address: string(server.Address), Voter: server.Suffrage == raft.Voter}
 		if node := nodes[one.Instance]; node != nil {
 			one.Node = node.ID
@@ -84,7 +84,7 @@ func (n *Node) leader() *Leader {
 	if live == nil {
 		return nil
 	}
-	address, id := live.raft.LeaderWithID()
+	address, id := live.raft().LeaderWithID()
 	if id == "" {
 		return nil
 	}
@@ -112,7 +112,7 @@ func (n *Node) WaitLeader(ctx context.Context) (Leader, error) {
 		if live := n.live.Load(); live != nil {
 			l := n.leader()
 			self := l != nil && l.Instance == n.instance()
-			if l != nil && (self && n.reign.Load() != nil || !self && view.Term == live.raft.CurrentTerm()) {
+			if l != nil && (self && n.reign.Load() != nil || !self && view.Term == live.raft().CurrentTerm()) {
 				return *l, nil
 			}
 		}
@@ -150,12 +150,12 @@ const gaugesEvery = time.Second
 
 // gauges keeps the gauges and the readiness up to date.
 func (n *Node) gauges(ctx context.Context) error {
-	m, r := n.cfg.Metrics, n.live.Load().raft
+	m, live := n.cfg.Metrics, n.live.Load()
 	var known uint64 // committed when a leader was first heard of
 	ticker := time.NewTicker(gaugesEvery)
 	defer ticker.Stop()
 	for {
-		view, leaders := n.View(), n.leaders.heard()
+		view, leaders, r := n.View(), n.leaders.heard(), live.raft()
 		if known == 0 && n.leader() != nil {
 			known = r.CommitIndex()
 		}
@@ -169,6 +169,9 @@ func (n *Node) gauges(ctx context.Context) error {
 		m.Term.Set(float64(r.CurrentTerm()))
 		m.AppliedIndex.Set(float64(view.Index))
 		m.Revision.Set(float64(view.Revision))
+		m.Heartbeat.Set(n.running().Seconds())
+		m.WorstWriteSeconds.Set(live.store.WorstWrite().Seconds())
+		m.WorstLagSeconds.Set(n.lag.worst.Get(time.Now()).Seconds())
 		m.Chains.Set(float64(view.Chains.Len()))
 		m.Nodes.Set(float64(view.Nodes.Len()))
 		next := view.Next()

@@ -17,7 +17,7 @@ type raftStreams struct {
 	mux *transport.Mux
 	// enter is called before raft gets an accepted stream. An error closes it.
 	enter  func(transport.Identity) error
-	ready  chan struct{} // closed when enter may be called
+	ready  <-chan struct{} // closed when enter may be called
 	closed chan struct{}
 	once   sync.Once
 }

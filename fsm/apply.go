@@ -146,6 +146,8 @@ func (t *tx) applyCluster(body Body) Result {
 		return t.raiseLevel(b)
 	case *ReleaseGuard:
 		return t.releaseGuard()
+	case *SetHeartbeat:
+		return t.setHeartbeat(b)
 	}
 	// DecodeBatch lets only known kinds through.
 	return refuse(placement.Unsupported, "operation of kind %d has no effect", body.kind())
@@ -253,6 +255,22 @@ func (t *tx) releaseGuard() Result {
 	if t.guard != nil {
 		t.guard = nil
 		t.touchConfig()
+	}
+	return Result{}
+}
+
+// heartbeatMax bounds a heartbeat: an election must come to an end.
+const heartbeatMax = time.Minute
+
+// setHeartbeat leaves the generation of the configuration as it is: no
+// decision depends on a heartbeat.
+func (t *tx) setHeartbeat(b *SetHeartbeat) Result {
+	if b.Timeout <= 0 || b.Timeout > heartbeatMax {
+		return refuse(placement.Invalid, "heartbeat: %v is not above 0s and at most %v", b.Timeout, heartbeatMax)
+	}
+	if b.Timeout != t.heartbeat.Timeout {
+		t.heartbeat = placement.Heartbeat{Timeout: b.Timeout, Reason: t.op.Reason, Since: t.now}
+		t.changed(Change{t.draw(), ChangeConfig, "", false})
 	}
 	return Result{}
 }

@@ -28,6 +28,7 @@ const (
 	opRaiseLevel
 	opReleaseGuard
 	opPurgeOrphan
+	opSetHeartbeat
 )
 
 func (*Genesis) kind() opKind        { return opGenesis }
@@ -52,6 +53,7 @@ func (*CommitContent) kind() opKind  { return opCommitContent }
 func (*RaiseLevel) kind() opKind     { return opRaiseLevel }
 func (*ReleaseGuard) kind() opKind   { return opReleaseGuard }
 func (*PurgeOrphan) kind() opKind    { return opPurgeOrphan }
+func (*SetHeartbeat) kind() opKind   { return opSetHeartbeat }
 
 // newBody returns an empty body of that kind to decode into, or nil if this
 // build does not know it.
@@ -108,6 +110,8 @@ func newLaterBody(k opKind) Body {
 		return new(ReleaseGuard)
 	case opPurgeOrphan:
 		return new(PurgeOrphan)
+	case opSetHeartbeat:
+		return new(SetHeartbeat)
 	default:
 		return newestBody(k)
 	}

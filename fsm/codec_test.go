@@ -57,7 +57,7 @@ func TestEntriesAreReadStrictly(t *testing.T) {
 		{"field named by text", entry(t, m{"Now": 1}), "unknown field"},
 		{"unknown field of the operation", entry(t, op(m{7: 1})), "unknown field"},
 		{"unknown field of the body", entry(t, op(m{1: uint8(opSetWeight), 6: m{1: "n1", 2: 5, 3: true}})), "unknown field"},
-		{"unknown kind", entry(t, op(m{1: uint8(opPurgeOrphan) + 1})), "does not know"},
+		{"unknown kind", entry(t, op(m{1: uint8(opSetHeartbeat) + 1})), "does not know"},
 		{"kind 0", entry(t, op(m{1: 0})), "does not know"},
 		{"kind too large", entry(t, op(m{1: 300})), "cannot be read"},
 		{"body of another type", entry(t, op(m{1: uint8(opSetWeight), 6: m{1: 1, 2: "n1"}})), "cannot be read"},

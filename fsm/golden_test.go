@@ -56,7 +56,7 @@ func samples() []Body {
 		&PutConfig{Config: configRecord(config), IfGeneration: 18}, &SetFreeze{time.Minute}, &Thaw{}, &ResumeRepair{},
 		&Force{"c1", "n1", "n2"},
 		&CommitContent{"c1", 19, sha(2), 20, []StoredCopy{{"n1", 7, 9}}},
-		&RaiseLevel{1}, &ReleaseGuard{}, &PurgeOrphan{"n1", "c1"},
+		&RaiseLevel{1}, &ReleaseGuard{}, &PurgeOrphan{"n1", "c1"}, &SetHeartbeat{time.Second},
 	}
 }
 

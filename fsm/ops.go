@@ -195,6 +195,12 @@ type Thaw struct{}
 // ResumeRepair ends a repair pause.
 type ResumeRepair struct{}
 
+// SetHeartbeat gives all voters another heartbeat (rule S17). The operation's
+// reason says why.
+type SetHeartbeat struct {
+	Timeout time.Duration `cbor:"1,keyasint"`
+}
+
 // Force queues an operator's move.
 type Force struct {
 	Chain placement.ChainID `cbor:"1,keyasint"`

@@ -298,7 +298,7 @@ func (h history) body() fsm.Body {
 	case 13:
 		return fsm.NewPutConfig(h.config())
 	case 14:
-		return pick[fsm.Body](h, "cluster", &fsm.SetFreeze{For: h.duration()}, &fsm.Thaw{}, &fsm.Thaw{}, &fsm.ResumeRepair{}, &fsm.ReleaseGuard{}, &fsm.RaiseLevel{Level: 1}, &fsm.RaiseLevel{Level: -1}, &fsm.Genesis{ClusterID: "2", Name: "2", Lineage: "2"})
+		return pick[fsm.Body](h, "cluster", &fsm.SetFreeze{For: h.duration()}, &fsm.Thaw{}, &fsm.Thaw{}, &fsm.ResumeRepair{}, &fsm.ReleaseGuard{}, &fsm.SetHeartbeat{Timeout: h.duration()}, &fsm.RaiseLevel{Level: 1}, &fsm.RaiseLevel{Level: -1}, &fsm.Genesis{ClusterID: "2", Name: "2", Lineage: "2"})
 	case 15:
 		return &fsm.Force{Chain: h.chain(), From: pick(h, "from", "", n), To: h.node()}
 	case 16:

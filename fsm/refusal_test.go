@@ -99,6 +99,8 @@ func refusals() []refusal {
 		{placement.StaleGeneration, "config", func(r *rig) Body { return &PutConfig{configRecord(placement.DefaultConfig()), 99} }},
 		{placement.Invalid, "config", func(r *rig) Body { return NewPutConfig(placement.Config{}) }},
 		{placement.Invalid, "freeze", func(*rig) Body { return &SetFreeze{-1} }},
+		{placement.Invalid, "no heartbeat", func(*rig) Body { return &SetHeartbeat{} }},
+		{placement.Invalid, "heartbeat without end", func(*rig) Body { return &SetHeartbeat{time.Hour} }},
 		{placement.Invalid, "raise to the same level", func(*rig) Body { return &RaiseLevel{1} }},
 
 		{placement.UnknownNode, "report of a stranger", report(func(b *Report) { b.Node = "nobody" })},

@@ -41,6 +41,7 @@ func Rewrite(saved io.Reader, present *View, lineage string, out io.Writer) erro
 	s.rev = max(s.rev, present.Revision)
 	s.now = max(s.now, present.Now)
 	s.index, s.term = present.Index, present.Term
+	s.heartbeat = present.Heartbeat // it belongs to the machines, not to the state that was saved
 	s.freezing, s.pause, s.forced = nil, nil, nil
 	s.guard = nil
 	s.nodes = new(btree.Map[placement.NodeID, *placement.Node])

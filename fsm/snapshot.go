@@ -58,6 +58,7 @@ type headerRecord struct {
 	Forced    []forcedRecord       `cbor:"14,keyasint,omitempty"`
 	Counts    [5]int               `cbor:"15,keyasint"` // nodes, chains, tombstones, strays, requests
 	History   int                  `cbor:"16,keyasint"`
+	Heartbeat *heartbeatRecord     `cbor:"17,keyasint,omitempty"` // nil = never committed
 }
 
 func (v *View) header() headerRecord {
@@ -68,7 +69,7 @@ func (v *View) header() headerRecord {
 		Freeze: (*freezeRecord)(v.Freeze), Pause: (*pauseRecord)(v.RepairPause), Guard: v.RestoreGuard,
 		Forced:  convert(v.Forced, func(f placement.Forced) forcedRecord { return forcedRecord(f) }),
 		Counts:  [5]int{v.Nodes.Len(), v.Chains.Len(), v.tombstones.Len(), v.strays.Len(), v.requests.Len()},
-		History: v.decisions.len(),
+		History: v.decisions.len(), Heartbeat: recordHeartbeat(v.Heartbeat),
 	}
 }
 
@@ -376,6 +377,7 @@ func (s *state) takeHeader(h *headerRecord) error {
 	s.config, s.configGen = placement.Config(h.Config), h.ConfigGen
 	s.freezing, s.pause = (*placement.Freeze)(h.Freeze), (*placement.RepairPause)(h.Pause)
 	s.guard = h.Guard
+	s.heartbeat = h.Heartbeat.heartbeat()
 	s.forced = convert(h.Forced, func(f forcedRecord) placement.Forced { return placement.Forced(f) })
 	s.changes = ring[Change]{}
 	s.changesCut = s.rev // changes before a snapshot are not kept: readers list anew

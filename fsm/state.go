@@ -31,6 +31,7 @@ type state struct {
 	now        placement.Time
 	config     placement.Config
 	configGen  placement.Generation
+	heartbeat  placement.Heartbeat
 	freezing   *placement.Freeze
 	pause      *placement.RepairPause
 	guard      []placement.NodeID
@@ -90,7 +91,7 @@ func (s *state) live() placement.View {
 	return placement.View{
 		ClusterID: s.clusterID, ClusterName: s.name, Lineage: s.lineage, FeatureLevel: s.level,
 		Revision: s.rev, Index: s.index, Term: s.term, Now: s.now,
-		Config: s.config, ConfigGeneration: s.configGen, Freeze: s.freezing, RepairPause: s.pause,
+		Config: s.config, ConfigGeneration: s.configGen, Heartbeat: s.heartbeat, Freeze: s.freezing, RepairPause: s.pause,
 		RestoreGuard: s.guard, Forced: s.forced, OpenMoves: s.openMoves,
 		Chains: s.chains, Nodes: s.nodes, Usages: usageTable{s.on}, Held: heldTable{s.on},
 	}

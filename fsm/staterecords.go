@@ -218,6 +218,26 @@ type freezeRecord struct {
 	Until  placement.Time `cbor:"4,keyasint,omitempty"`
 }
 
+type heartbeatRecord struct {
+	Timeout time.Duration  `cbor:"1,keyasint"`
+	Reason  string         `cbor:"2,keyasint,omitempty"`
+	Since   placement.Time `cbor:"3,keyasint"`
+}
+
+func recordHeartbeat(h placement.Heartbeat) *heartbeatRecord {
+	if h == (placement.Heartbeat{}) {
+		return nil
+	}
+	return (*heartbeatRecord)(&h)
+}
+
+func (r *heartbeatRecord) heartbeat() placement.Heartbeat {
+	if r == nil {
+		return placement.Heartbeat{}
+	}
+	return placement.Heartbeat(*r)
+}
+
 type pauseRecord struct {
 	Since placement.Time     `cbor:"1,keyasint"`
 	Until placement.Time     `cbor:"2,keyasint"`

@@ -3,6 +3,7 @@ package placement
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Table is an immutable map in key order.
@@ -19,6 +20,14 @@ type Freeze struct {
 	Actor  string
 	Since  Time
 	Until  Time // Never = until thawed
+}
+
+// Heartbeat is how often the leader lets all voters hear of it: the one value
+// that all of them run raft with (rule S17).
+type Heartbeat struct {
+	Timeout time.Duration // a voter that hears nothing for so long asks for an election; 0 = never committed
+	Reason  string        // why it is not shorter
+	Since   Time
 }
 
 // RepairPause is repair held back because too much vanished at once (rule S12).
@@ -45,6 +54,7 @@ type View struct {
 
 	Config           Config
 	ConfigGeneration Generation // changes with the configuration and with freeze and thaw
+	Heartbeat        Heartbeat
 	Freeze           *Freeze
 	RepairPause      *RepairPause
 	RestoreGuard     []NodeID // nodes whose inventory a restore still waits for; nil = no guard

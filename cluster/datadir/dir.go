@@ -75,7 +75,9 @@ type Dir struct {
 	lock     *os.File
 	instance string
 
-	mu      sync.Mutex // guards what follows, and the files behind it
+	mu sync.Mutex // held by who writes the files, also while the disk is slow
+
+	seen    sync.Mutex // guards what follows against readers, who wait for no disk
 	nodeID  string
 	cluster Cluster
 }
@@ -127,15 +129,15 @@ func (d *Dir) Instance() string { return d.instance }
 
 // NodeID is the node id that the directory is bound to, empty if none.
 func (d *Dir) NodeID() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.seen.Lock()
+	defer d.seen.Unlock()
 	return d.nodeID
 }
 
 // Cluster says which cluster the directory belongs to.
 func (d *Dir) Cluster() Cluster {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.seen.Lock()
+	defer d.seen.Unlock()
 	return d.cluster
 }
 

@@ -28,6 +28,8 @@ func (d *Dir) BindNode(nodeID string) error {
 	if err := d.write(nodeFile, nodeID); err != nil {
 		return err
 	}
+	d.seen.Lock()
+	defer d.seen.Unlock()
 	d.nodeID = nodeID
 	return nil
 }
@@ -107,6 +109,8 @@ func (d *Dir) saveCluster(cluster Cluster) error {
 	if err := d.write(clusterFile, string(data)); err != nil {
 		return err
 	}
+	d.seen.Lock()
+	defer d.seen.Unlock()
 	d.cluster = cluster
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -31,7 +30,8 @@ func (s *Store) write(what string, do func() error) error {
 		done <- err
 	}()
 	err, ended := wait(done, time.Duration(s.limit.Load()))
-	s.worst.add(started, time.Now())
+	now := time.Now()
+	s.worst.Add(now, now.Sub(started))
 	if !ended {
 		return s.fail(what, fmt.Errorf("no answer from the disk for %v", time.Duration(s.limit.Load())))
 	}
@@ -167,37 +167,4 @@ func (v *raftView) stopIfFailed() {
 	if v.Err() != nil {
 		runtime.Goexit()
 	}
-}
-
-// worst is the longest duration within the present and the last minute.
-type worst struct {
-	mu       sync.Mutex
-	minute   time.Time // when the present one began
-	now, old time.Duration
-}
-
-func (w *worst) add(from, to time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.turn(to)
-	w.now = max(w.now, to.Sub(from))
-}
-
-func (w *worst) get(at time.Time) time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.turn(at)
-	return max(w.now, w.old)
-}
-
-func (w *worst) turn(at time.Time) {
-	age := at.Sub(w.minute)
-	if age < time.Minute {
-		return
-	}
-	w.old = 0
-	if age < 2*time.Minute {
-		w.old = w.now
-	}
-	w.minute, w.now = at, 0
 }

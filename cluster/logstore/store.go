@@ -15,6 +15,8 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 )
 
 // Config says where the log is and what it bears.
@@ -49,7 +51,7 @@ type Store struct {
 	disk   disk
 	gate   func(string) error
 	limit  atomic.Int64 // nanoseconds
-	worst  worst
+	worst  pace.Worst
 	failed chan struct{}
 
 	mu      sync.Mutex // guards what follows
@@ -149,7 +151,7 @@ func (s *Store) SetWriteLimit(limit time.Duration) { s.limit.Store(int64(limit))
 
 // WorstWrite is the longest that a write took within the last one to two
 // minutes, 0 without writes. It is what a heartbeat must be a multiple of.
-func (s *Store) WorstWrite() time.Duration { return s.worst.get(time.Now()) }
+func (s *Store) WorstWrite() time.Duration { return s.worst.Get(time.Now()) }
 
 // Failed is closed when the store has failed. The node must then stop.
 func (s *Store) Failed() <-chan struct{} { return s.failed }

@@ -44,7 +44,7 @@ func (n *Node) startEngine(live *live, heartbeat time.Duration) error {
 		config := n.raftConfig(heartbeat)
 		config.NoSnapshotRestoreOnStart = len(list) > 0 && list[0].Index <= n.View().Index
 		logs, stable := live.store.ForRaft()
-		e.raft, err = raft.NewRaft(config, n.machine, logs, stable, live.snapshots, e.trans)
+		e.raft, err = raft.NewRaft(config, n.machine, logs, stable, live.snapshots, inTurn{e.trans})
 		return err
 	})
 	if failed := n.machine.failure(); failed != nil {

@@ -78,7 +78,8 @@ type retiming struct {
 }
 
 // retime lets raft run with another heartbeat from now on, and returns when it
-// does. A leader ends its reign by it.
+// does. A leader ends its reign by it. When ctx ends before that, it may still
+// happen.
 func (n *Node) retime(ctx context.Context, heartbeat time.Duration, why string) error {
 	one := retiming{heartbeat, why, make(chan error, 1)}
 	select {
@@ -91,20 +92,28 @@ func (n *Node) retime(ctx context.Context, heartbeat time.Duration, why string) 
 	select {
 	case err := <-one.result:
 		return err
+	case <-ctx.Done():
+		return fmt.Errorf("another heartbeat: %w", ctx.Err())
 	case <-n.unled:
 		return ErrStopped
 	}
 }
 
 // exchange replaces the engine. No reign runs meanwhile. The heartbeat is on
-// disk before it is in force; an error of raft ends the node.
-func (n *Node) exchange(live *live, one retiming) error {
+// disk before it is in force; an error of raft ends the node. A disk that hangs
+// does not hold up the node's end.
+func (n *Node) exchange(ctx context.Context, live *live, one retiming) error {
 	old := live.engine.Load()
 	if old.heartbeat == one.heartbeat {
 		return nil
 	}
 	began := time.Now()
-	if err := live.dir.SetHeartbeat(one.heartbeat); err != nil {
+	select {
+	case n.diskBusy <- struct{}{}:
+	case <-ctx.Done():
+		return ErrStopped
+	}
+	if err := n.onDisk(ctx, func() error { return live.dir.SetHeartbeat(one.heartbeat) }); err != nil {
 		return err
 	}
 	if err := errors.Join(old.stop(n), n.startEngine(live, one.heartbeat)); err != nil {

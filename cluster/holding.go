@@ -192,9 +192,15 @@ func (n *Node) checkDisk(ctx context.Context) error {
 	default:
 		return errors.New("an earlier check of the data directory has not ended")
 	}
+	return n.onDisk(ctx, live.dir.Probe)
+}
+
+// onDisk lets do use the data directory, for which the caller has put a token
+// into diskBusy, and waits for it until ctx ends.
+func (n *Node) onDisk(ctx context.Context, do func() error) error {
 	result := make(chan error, 1)
 	go func() { // ends with the write; stop waits for it as long as a disk may take
-		err := live.dir.Probe()
+		err := do()
 		<-n.diskBusy
 		result <- err
 	}()

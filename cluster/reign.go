@@ -76,7 +76,7 @@ func (n *Node) leadership(ctx context.Context) error {
 			stop()
 			leave()
 			stop = func() {}
-			err := n.exchange(live, one)
+			err := n.exchange(ctx, live, one)
 			one.result <- err
 			if err != nil {
 				return err

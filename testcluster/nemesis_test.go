@@ -172,15 +172,21 @@ func (n *nemesis) wipe() trouble {
 // content is live on one of them.
 func (n *nemesis) expendable(i int) bool {
 	leader := n.Leader()
-	if leader == 0 || len(n.Node(leader).Node().Status().Voters) < 3 {
+	if leader == 0 {
 		return false
 	}
-	v := n.View(leader)
+	v, voters := n.View(leader), n.Node(leader).Node().Status().Voters
 	for _, j := range n.Nodes() {
 		node, process := v.Node(n.ID(j)), n.Node(j).Node()
 		if process == nil || node == nil || node.State != placement.NodeAlive || node.Incarnation != process.Status().Incarnation || !node.Inventoried {
 			return false
 		}
+		if !slices.Equal(process.Status().Voters, voters) { // the leader may be alone with a change that is not committed
+			return false
+		}
+	}
+	if len(voters) < 3 {
+		return false
 	}
 	safe := true
 	v.Chains.Ascend("", func(_ placement.ChainID, c *placement.Chain) bool {

@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -110,8 +111,9 @@ func (c *Certificates) Dial(conn net.Conn, _ string) (net.Conn, error) {
 	return shake(tls.Client(conn, c.now.Load().client))
 }
 
+// shake ends with the deadline of the connection.
 func shake(conn *tls.Conn) (net.Conn, error) {
-	if err := conn.Handshake(); err != nil {
+	if err := conn.HandshakeContext(context.Background()); err != nil {
 		if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
 			err = fmt.Errorf("the other end does not speak TLS: %w", err)
 		}

@@ -53,15 +53,15 @@ func Init(set Set) (made []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(set.Dir, 0o700); err != nil {
+		return nil, err
+	}
 	for _, node := range set.Nodes {
 		for _, file := range []string{node + ".pem", node + "-key.pem"} {
 			if !missing(filepath.Join(set.Dir, file)) {
 				return nil, fmt.Errorf("%s is there already, and nothing is overwritten: name another directory, or other nodes", filepath.Join(set.Dir, file))
 			}
 		}
-	}
-	if err := os.MkdirAll(set.Dir, 0o700); err != nil {
-		return nil, err
 	}
 	w := &writer{dir: set.Dir}
 	defer func() {

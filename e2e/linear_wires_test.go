@@ -55,10 +55,10 @@ func lay(t *testing.T, count int) *wires {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = w.ip("link del %s", w.link())
 		for i := 0; i <= count; i++ {
 			_ = w.ip("netns del %s", w.space(i))
 		}
+		_ = w.ip("link del %s", w.link()) // last: another run may take the number now
 	})
 	for i := 0; i <= count; i++ {
 		_ = w.ip("netns del %s", w.space(i)) // left behind by a run that was killed

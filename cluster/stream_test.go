@@ -84,7 +84,7 @@ func TestHeartbeatsTakeTheirTurn(t *testing.T) {
 
 		answered := make(chan error, 1)
 		go func() {
-			beat := raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("b"), Addr: []byte(successor.LocalAddr())}, Term: term + 1, Leader: []byte(successor.LocalAddr())}
+			beat := raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("b"), Addr: []byte(successor.LocalAddr())}, Term: term + 1}
 			answered <- successor.AppendEntries("a", trans.LocalAddr(), &beat, new(raft.AppendEntriesResponse))
 		}()
 		time.Sleep(time.Second)

@@ -20,8 +20,8 @@ const anonymous = "anonymous"
 
 // need returns the role that a route needs, or that it is open to all. What
 // is not listed is safe by its method: looking needs read, all else operate.
-func (rt *route) need() (role api.Role, open bool) {
-	switch rt.pattern() {
+func (r *route) need() (role api.Role, open bool) {
+	switch r.pattern() {
 	case "GET /livez", "GET /readyz", "GET /metrics",
 		"GET /openapi.json", "GET /openapi.yaml", "GET /openapi-3.0.json", "GET /openapi-3.0.yaml":
 		return "", true // supervisors and monitoring have no token; the documents are the same everywhere
@@ -32,11 +32,11 @@ func (rt *route) need() (role api.Role, open bool) {
 		return api.RoleAdmin, false // so does DELETE /v1/nodes/{id} with allow_data_loss: see removeNode
 	}
 	switch {
-	case strings.HasPrefix(rt.path, "/ui"):
+	case strings.HasPrefix(r.path, "/ui"):
 		return "", true // the page is static, and asks for the token that its calls need
-	case strings.HasPrefix(rt.path, "/debug/"):
+	case strings.HasPrefix(r.path, "/debug/"):
 		return api.RoleAdmin, false // profiles show memory
-	case rt.method == http.MethodGet:
+	case r.method == http.MethodGet:
 		return api.RoleRead, false
 	}
 	return api.RoleOperate, false

@@ -89,7 +89,7 @@ func Failover(ctx context.Context, cfg FailoverConfig) (_ *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
+	defer p.close()
 	report := new(Report)
 	var decisions []time.Duration
 	for _, c := range p.causes() {

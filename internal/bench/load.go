@@ -3,7 +3,6 @@ package bench
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -33,7 +32,7 @@ func Load(ctx context.Context, cfg FailoverConfig) (_ *Report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
+	defer p.close()
 	before := p.tally(ctx)
 	loaded, stop := context.WithTimeout(ctx, cfg.Load)
 	defer stop()

@@ -3,7 +3,6 @@ package bench
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -73,12 +72,14 @@ func startProcesses(ctx context.Context, cfg FailoverConfig) (*processes, error)
 			err = p.start(one)
 		}
 		if err != nil {
-			return nil, errors.Join(err, p.close())
+			p.close()
+			return nil, err
 		}
 		p.all = append(p.all, one)
 	}
 	if _, err := p.whole(ctx); err != nil {
-		return nil, errors.Join(err, p.close())
+		p.close()
+		return nil, err
 	}
 	return p, nil
 }
@@ -140,14 +141,13 @@ func (p *processes) start(one *process) (err error) {
 }
 
 // close stops all agents and waits for them.
-func (p *processes) close() error {
+func (p *processes) close() {
 	p.web.CloseIdleConnections()
 	for _, one := range p.all {
 		one.running.Kill()
 		<-one.running.Ended()
 	}
 	p.remove()
-	return nil
 }
 
 // leaderAmong returns the one that leads and answers as such, or nil.

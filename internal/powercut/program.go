@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"syscall"
 )
@@ -106,7 +105,7 @@ func (p *Program) answer(watch func(*Program, Call) error) {
 func (p *Program) ask(n notification, watch func(*Program, Call) error) error {
 	call := Call{Name: callNames()[n.Nr]}
 	if call.Name == "fsync" || call.Name == "fdatasync" {
-		file, err := os.Open(filepath.Join("/proc", fmt.Sprint(n.Pid), "fd", fmt.Sprint(n.Args[0])))
+		file, err := os.Open(fmt.Sprintf("/proc/%d/fd/%d", n.Pid, n.Args[0]))
 		if err != nil {
 			return nil // killed meanwhile, or not a file: the kernel will say
 		}

@@ -3,6 +3,7 @@
 package powercut
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -54,8 +55,8 @@ func Play(scenarios ...Scenario) {
 	}
 }
 
-func (s Scenario) command(what, dir string) (cmd *exec.Cmd, printed *strings.Builder) {
-	cmd = exec.Command(os.Args[0])
+func (s Scenario) command(ctx context.Context, what, dir string) (cmd *exec.Cmd, printed *strings.Builder) {
+	cmd = exec.CommandContext(ctx, os.Args[0])
 	cmd.Env = append(os.Environ(), scenarioEnv+"="+what+" "+s.Name, directoryEnv+"="+dir)
 	printed = new(strings.Builder)
 	cmd.Stdout, cmd.Stderr = printed, printed
@@ -102,7 +103,7 @@ func (s Scenario) die(t *testing.T, at int, states []string) bool {
 		t.Fatal(err)
 	}
 	defer platter.Close()
-	cmd, printed := s.command("do", dir)
+	cmd, printed := s.command(t.Context(), "do", dir)
 	cut, err := Kill(cmd, platter, at, images)
 	if errors.Is(err, ErrUnsupported) {
 		t.Skipf("not proven: %v", err)
@@ -122,7 +123,7 @@ func (s Scenario) die(t *testing.T, at int, states []string) bool {
 	look("power cut", cut.Synced)
 	look("power cut that kept names", cut.Named)
 
-	cmd, printed = s.command("state", dir)
+	cmd, printed = s.command(t.Context(), "state", dir)
 	next, err := Kill(cmd, platter, -1, t.TempDir())
 	if err != nil {
 		t.Errorf("the next process after call %d (%s): %v: %s", at, cut.Call, err, printed)

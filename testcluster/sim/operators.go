@@ -180,7 +180,7 @@ func (w *World) restore() error {
 	if err := w.machine.Restore(&out); err != nil {
 		return err
 	}
-	w.told = 0
+	w.told = w.machine.View().Revision
 	w.turned = map[placement.ChainID]placement.Revision{}
 	for _, c := range w.chains() {
 		if c.Content != nil {

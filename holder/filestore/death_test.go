@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -135,7 +136,8 @@ func TestFailedSyncIsNoSuccessLater(t *testing.T) {
 	cmd.Env = append(os.Environ(), "HOLDFAST_SCENARIO=do failed sync", "HOLDFAST_DIRECTORY="+filepath.Join(root, "data"))
 	var out strings.Builder
 	cmd.Stdout = &out
-	var lost uint64 // the part's inode
+	var mu sync.Mutex // guards what follows: calls are asked about by several goroutines
+	var lost uint64   // the part's inode
 	var held *os.File
 	parts := 0
 	program, err := powercut.Start(cmd, func(_ *powercut.Program, c powercut.Call) error {
@@ -151,6 +153,8 @@ func TestFailedSyncIsNoSuccessLater(t *testing.T) {
 			return err
 		}
 		inode := info.Sys().(*syscall.Stat_t).Ino
+		mu.Lock()
+		defer mu.Unlock()
 		if parts++; parts == 1 {
 			lost = inode
 			if held, err = os.Open(c.File.Name()); err != nil { // so that its number is not used again

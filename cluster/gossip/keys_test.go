@@ -116,7 +116,7 @@ func TestKeyRotation(t *testing.T) {
 			}
 		}
 		// The old key opens nothing any more.
-		late := start(t, net, 4, options{keys: keysOf(t, oldKey), seeds: seeds})
+		late := start(t, net, 4, options{keys: keysOf(t, oldKey, newKey), seeds: seeds}) // it would understand their answers
 		advance(20 * time.Second)
 		await(t, time.Second, all, nodes...)
 		await(t, time.Second, "n4", late)

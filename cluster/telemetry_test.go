@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"math"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,18 +89,21 @@ func TestTelemetryIsWarmForANewLeader(t *testing.T) {
 		if input.Facts.Samples == nil || input.Facts.Samples.Len() != 5 {
 			t.Errorf("a pass is given %v", input.Facts.Samples)
 		}
-		w.until("the dead node is unknown", 25*time.Second, func() bool {
-			_, ok := w.leader().node.Facts().Sample(placement.NodeID(leader.name))
-			return !ok
-		})
+		i = int(leader.name[1] - '1')
+		seen := strings.Fields(before)
+		seen[i] = "-"
+		w.until("nobody knows the dead node any more", 25*time.Second, all(strings.Join(seen, " ")+" "))
 
 		dials[6].turn(6)
 		joiner := w.start(6, 0, dials[6].on)
 		w.until("it is in", time.Minute, func() bool { return joiner.node.ownIncarnation() != 0 })
 		advance(3 * time.Second)
-		if got, want := loadsSeen(joiner), loadsSeen(w.leader()); got != want || math.IsNaN(load(joiner, "n6")) {
-			t.Errorf("three seconds after it joined, n6 knows %s, the leader %s", got, want)
+		seen[5] = "6"
+		want := strings.Join(seen, " ") + " "
+		if got := loadsSeen(joiner); got != want {
+			t.Errorf("three seconds after it joined, n6 knows %s, not %s", got, want)
 		}
+		w.until("everybody knows of it", 10*time.Second, all(want))
 	})
 }
 

@@ -47,9 +47,10 @@ func (f *freight) Measured(node string, rtt time.Duration, answer []byte) {
 	f.measured[node], f.rtt = string(answer), max(f.rtt, rtt)
 }
 
-// Most messages that one node spreads reach each other one, and what the next
-// has taken the place of reaches nobody; each gets the full exchange of another,
-// and the round trip and answer of each probe: five nodes, 1 ms apart.
+// At least 99 of 100 messages that one node spreads reach each living one, and
+// what the next has taken the place of reaches nobody; each gets the full
+// exchange of another, and the round trip and answer of each probe: five nodes,
+// 1 ms apart, of which one dies before the first message.
 func TestCargo(t *testing.T) {
 	bubble(t, func(t *testing.T, net *simnet.Net) {
 		var freights []*freight
@@ -61,16 +62,22 @@ func TestCargo(t *testing.T) {
 			f.gossip = nodes[i].Gossip
 		}
 		advance(5 * time.Second)
-		for i := range 10 { // each reaches most: which, is chance
+		net.Kill("n5") // memberlist goes on sending to it for a while
+		const messages = 200
+		for i := range messages {
 			nodes[2].Spread("n3", func() []byte { return []byte("n3 was here") })
 			nodes[2].Spread("n3", func() []byte { return fmt.Appendf(nil, "n3 here, %d", i) })
 			advance(time.Second)
 		}
 		stopAll(nodes...)
-		for i, f := range freights {
+		missed := 0 // by chance
+		for i, f := range freights[:4] {
 			f.mu.Lock() // a probe of memberlist's may end after its node
-			if i != 2 && (len(f.heard) < 5 || f.heard["n3 was here"] != 0) {
-				t.Errorf("%s heard %v", f.own, f.heard)
+			if i != 2 {
+				missed += messages - len(f.heard)
+			}
+			if f.heard["n3 was here"] != 0 {
+				t.Errorf("%s heard what was replaced", f.own)
 			}
 			if len(f.all) == 0 || len(f.measured) != 4 || f.rtt < 2*time.Millisecond || f.rtt > 3*time.Millisecond {
 				t.Errorf("%s was given %v and measured %v, at most %v", f.own, f.all, f.measured, f.rtt)
@@ -81,6 +88,9 @@ func TestCargo(t *testing.T) {
 				}
 			}
 			f.mu.Unlock()
+		}
+		if missed > 3*messages/100 {
+			t.Errorf("%d of %d were missed", missed, 3*messages)
 		}
 	})
 }

@@ -41,7 +41,7 @@ func newCrowd(t *testing.T, nodes int) *crowd {
 	t.Helper()
 	c := &crowd{rng: rand.New(rand.NewPCG(1, 2)), loads: make([]float64, nodes)}
 	for i := range nodes {
-		q := &memberlist.TransmitLimitedQueue{NumNodes: func() int { return nodes }, RetransmitMult: 2}
+		q := &memberlist.TransmitLimitedQueue{NumNodes: func() int { return nodes }, RetransmitMult: 4}
 		b, err := New(Config{
 			Node: placement.NodeID(fmt.Sprint("node-", i)), Elapsed: func() time.Duration { return c.now },
 			Read: func() placement.Sample {

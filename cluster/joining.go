@@ -31,8 +31,9 @@ type joinAnswer struct {
 
 // leaveRequest takes a node out for good, by its own word.
 type leaveRequest struct {
-	Node     placement.NodeID `json:"node"`
-	Instance string           `json:"instance"`
+	Node        placement.NodeID      `json:"node"`
+	Instance    string                `json:"instance"`
+	Incarnation placement.Incarnation `json:"incarnation"`
 }
 
 // acceptJoin lets a node in, or refuses it; on the leader.
@@ -118,7 +119,7 @@ func (n *Node) acceptLeave(ctx context.Context, req leaveRequest) (struct{}, err
 		return struct{}{}, err
 	}
 	defer r.unlockMembership()
-	op := fsm.Op{Actor: nodeActor(req.Node), Reason: "leaves", Body: &fsm.Leave{Node: req.Node, Instance: req.Instance}}
+	op := fsm.Op{Actor: nodeActor(req.Node), Reason: "leaves", Body: &fsm.Leave{Node: req.Node, Instance: req.Instance, Incarnation: req.Incarnation}}
 	results, err := r.proposer.propose(ctx, fence{}, op)
 	if err != nil {
 		return struct{}{}, err
@@ -172,7 +173,7 @@ func (n *Node) tryLeave(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err := askLeader(ctx, n, methodLeave, leaveRequest{n.cfg.Node, n.instance()}, n.acceptLeave)
+	_, err := askLeader(ctx, n, methodLeave, leaveRequest{n.cfg.Node, n.instance(), n.ownIncarnation()}, n.acceptLeave)
 	return err
 }
 

@@ -40,7 +40,7 @@ func samples() []Body {
 	config.WriteCopies, config.MoveBandwidth = 2, 1<<20
 	return []Body{
 		&Genesis{"cluster", "name", "lineage"}, announce,
-		&Observe{"n1", 7, placement.NodeSuspect}, &Lose{"n1", 7}, &Leave{"n1", "i1"}, &RemoveNode{"n1", true},
+		&Observe{"n1", 7, placement.NodeSuspect}, &Lose{"n1", 7}, &Leave{"n1", "i1", 7}, &RemoveNode{"n1", true},
 		&SetEligibility{"n1", placement.Draining, time.Hour}, &SetWeight{"n1", 500_000},
 		&put, &PutChains{Items: []PutChain{put}}, &DeleteChain{"c1", 5},
 		&Report{

@@ -321,6 +321,9 @@ func (t *tx) leave(b *Leave) Result {
 	if old.Instance != b.Instance {
 		return refuse(placement.StaleEpoch, "node %s is another instance now", b.Node)
 	}
+	if b.Incarnation != 0 && b.Incarnation != old.Incarnation {
+		return refuse(placement.StaleEpoch, "node %s is at incarnation %d, not %d: it has started again since it said that it leaves", b.Node, old.Incarnation, b.Incarnation)
+	}
 	if old.State == placement.NodeLeft {
 		return Result{}
 	}

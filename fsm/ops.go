@@ -78,10 +78,11 @@ type Lose struct {
 }
 
 // Leave says that a node goes for good by its own word. Its copies stay
-// listed and are repaired elsewhere.
+// listed and are repaired elsewhere. The word counts for the run that gave it.
 type Leave struct {
-	Node     placement.NodeID `cbor:"1,keyasint"`
-	Instance string           `cbor:"2,keyasint"`
+	Node        placement.NodeID      `cbor:"1,keyasint"`
+	Instance    string                `cbor:"2,keyasint"`
+	Incarnation placement.Incarnation `cbor:"3,keyasint,omitempty"` // 0 = any: entries of before it was named
 }
 
 // RemoveNode forgets a node that is dead or has left.

@@ -69,14 +69,15 @@ func refusals() []refusal {
 		{placement.UnknownNode, "observe", func(*rig) Body { return &Observe{"nobody", 1, placement.NodeDead} }},
 		{placement.StaleEpoch, "observe an old run", func(r *rig) Body { return &Observe{"a", r.m.View().Node("a").Incarnation - 1, placement.NodeDead} }},
 		{placement.StaleDecision, "observe who has left", func(r *rig) Body {
-			r.do(&Leave{"a", "disk-a"})
+			r.do(&Leave{Node: "a", Instance: "disk-a"})
 			return &Observe{"a", r.m.View().Node("a").Incarnation, placement.NodeAlive}
 		}},
 		{placement.Invalid, "observe nonsense", func(r *rig) Body { return &Observe{"a", r.m.View().Node("a").Incarnation, "tired"} }},
 		{placement.UnknownNode, "lose", func(*rig) Body { return &Lose{"nobody", 1} }},
 		{placement.StaleEpoch, "lose an old run", func(*rig) Body { return &Lose{"a", 1} }},
-		{placement.UnknownNode, "leave", func(*rig) Body { return &Leave{"nobody", "i"} }},
-		{placement.StaleEpoch, "leave of another disk", func(*rig) Body { return &Leave{"a", "other"} }},
+		{placement.UnknownNode, "leave", func(*rig) Body { return &Leave{Node: "nobody", Instance: "i"} }},
+		{placement.StaleEpoch, "leave of another disk", func(*rig) Body { return &Leave{Node: "a", Instance: "other"} }},
+		{placement.StaleEpoch, "leave of an old run", func(r *rig) Body { return &Leave{"a", "disk-a", r.m.View().Node("a").Incarnation - 1} }},
 		{placement.UnknownNode, "remove", func(*rig) Body { return &RemoveNode{"nobody", false} }},
 		{placement.NodeNotEmpty, "remove who lives", func(*rig) Body { return &RemoveNode{"a", true} }},
 		{placement.LastCopy, "remove the last copy", func(r *rig) Body { r.chain("x", spec(1), "a"); r.loses("a"); return &RemoveNode{"a", false} }},

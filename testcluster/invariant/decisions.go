@@ -48,10 +48,14 @@ func (s *step) mayBegin(d placement.Decision) error {
 	}
 	b := s.before.Chain(d.Chain)
 	alive, _, _ := count(s.before, b)
+	refills := b.MoveByID(d.Move) != nil
+	if asked, ok := s.op.Body.(*fsm.Decide); ok && b.MoveByID(asked.Decision.Move) != nil {
+		refills = true // perhaps as a repair, because the recorded target will not do
+	}
 	switch {
 	case s.before.RestoreGuard != nil:
 		return fmt.Errorf("restore-guard: %s of chain %s is accepted while a restore waits for %v", d.Kind, d.Chain, s.before.RestoreGuard)
-	case s.before.Freeze != nil && d.Cause != placement.CauseForced && b.MoveByID(d.Move) == nil:
+	case s.before.Freeze != nil && d.Cause != placement.CauseForced && !refills:
 		return fmt.Errorf("freeze: %s %s of chain %s is accepted while frozen", d.Cause, d.Kind, d.Chain)
 	case s.before.RepairPause != nil && d.Cause == placement.CauseRepair && b.MoveByID(d.Move) == nil && b.EverReady && alive != 1:
 		return fmt.Errorf("repair-pause: chain %s, with %d live copies, is repaired during a repair pause", d.Chain, alive)

@@ -23,7 +23,7 @@ func (w *World) command() {
 	sum := sha256.Sum256(fmt.Append(nil, w.keys))
 	op := fsm.Op{Actor: "operator", Reason: "because", Body: body, Request: fsm.Request{Key: fmt.Sprint("k", w.keys), Hash: sum[:]}}
 	w.calamity(w.apply(op))
-	if _, leaves := body.(*fsm.Leave); !leaves && w.chance("command repeated", 4) {
+	if w.chance("command repeated", 4) {
 		w.late = append(w.late, fsm.Batch{Now: w.clock, Ops: []fsm.Op{op}})
 	}
 }
@@ -141,7 +141,7 @@ func (w *World) leave(n *node) fsm.Body {
 		return nil
 	}
 	n.crash()
-	return &fsm.Leave{Node: n.id, Instance: m.Instance}
+	return &fsm.Leave{Node: n.id, Instance: m.Instance, Incarnation: m.Incarnation}
 }
 
 // turnBack saves a snapshot now and then, and restores the saved one later, as

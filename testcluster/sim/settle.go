@@ -80,9 +80,15 @@ func (w *World) settle() error {
 	return fmt.Errorf("quiet: decisions are still made %v after the faults ended", calmMax)
 }
 
-// refilled checks that every chain that can have all its copies has them.
+// refilled checks that every node, all of which run, is known as alive, and
+// that every chain that can have all its copies has them.
 func (w *World) refilled() error {
 	v := w.machine.View()
+	for _, n := range w.nodes {
+		if m := v.Node(n.id); m == nil || m.State != placement.NodeAlive || m.Process != n.name() {
+			return fmt.Errorf("known: node %s runs and the state has it as %+v", n.id, m)
+		}
+	}
 	for _, c := range w.chains() {
 		want := min(c.Spec.Desired, w.suitable(c))
 		// One that must leave a node, with nowhere to go, stays on top.

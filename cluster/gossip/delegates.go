@@ -101,12 +101,18 @@ func (d delegates) complain(about, text string) {
 // refusedMax bounds the complaints remembered.
 const refusedMax = 1024
 
-// firstTime reports whether the last complaint about it was another one.
+// firstTime reports whether the last complaint about it was another one, and
+// may be logged: one that may not comes again.
 func (g *Gossip) firstTime(about, text string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.refused[about] == text {
 		return false
+	}
+	if text != "" {
+		if ok, _ := g.allowed.pass(); !ok {
+			return false
+		}
 	}
 	if len(g.refused) >= refusedMax {
 		clear(g.refused)

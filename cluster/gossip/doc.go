@@ -10,6 +10,10 @@
 // anyway, in full exchanges, and with the answers to probes. It neither reads
 // nor keeps them.
 //
+// memberlist trusts what it reads. So packets that are compressed are dropped,
+// and a stream is read whole, within limits, and looked at before memberlist gets
+// it: without encryption a stranger can lie about members, but end no node.
+//
 // It does not resolve conflicts of node ids and does not touch raft.
 //
 // New starts nothing; Run blocks. The other methods may be called from any

@@ -94,6 +94,7 @@ type Gossip struct {
 	dirty   chan struct{} // size 1: the own meta changed
 	leave   chan leaving
 	done    chan struct{} // closed when Run ends
+	allowed allowance     // of own complaints
 
 	mu      sync.Mutex // never held while memberlist is called
 	started bool

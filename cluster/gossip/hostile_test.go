@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"compress/lzw"
 	"encoding/binary"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,7 +42,7 @@ func TestForeignGossip(t *testing.T) {
 			}
 		}
 		stop()
-		deadlyStream(t, net, a.addr)
+		streamsOf(t, net)(a.addr, labelled(deadly()))
 		await(t, time.Second, "n3", other)
 		await(t, time.Second, "n4", plain)
 		await(t, 10*time.Second, "n1 n2", a, b)
@@ -213,20 +216,123 @@ func compound(parts ...[]byte) []byte {
 }
 
 // bomb is a packet of a few kilobytes that unpacks to megabytes.
-func bomb() []byte {
+func bomb() []byte { return message(msgCompress, "Algo", uint32(0), "Buf", lzwOf(16)) }
+
+// lzwOf packs as many MiB of zeros.
+func lzwOf(mib int) []byte {
 	var packed bytes.Buffer
 	w := lzw.NewWriter(&packed, lzw.LSB, 8)
 	zeros := make([]byte, 1<<20)
-	for range 16 {
+	for range mib {
 		w.Write(zeros)
 	}
 	w.Close()
-	return message(msgCompress, "Algo", uint32(0), "Buf", packed.Bytes())
+	return packed.Bytes()
 }
 
-// deadlyStream sends a full exchange whose node has a version vector of one
-// byte, plain, as a peer that the node port lets in.
-func deadlyStream(t *testing.T, net *simnet.Net, target string) {
+// Without encryption a hostile stream ends no node and costs it little memory:
+// each is one that ends a memberlist v0.6.0 that reads it, or makes it reserve
+// what it announces; then thousands that are a true exchange but for a byte or a
+// length. The node goes on, and who is a member stays one.
+func TestHostilePlainStreams(t *testing.T) {
+	bubble(t, func(t *testing.T, net *simnet.Net) {
+		a := start(t, net, 1, options{})
+		b := start(t, net, 2, options{seeds: []string{"n1:7400"}})
+		await(t, 10*time.Second, "n1 n2", a, b)
+		dial := streamsOf(t, net)
+		empty := lzwOf(0)
+		for name, stream := range map[string][]byte{
+			"a short version vector":        deadly(),
+			"no version vector":             exchange(1, 0, message(0, "Name", "y", "Join", true)),
+			"a user message of 2^62 bytes":  append([]byte{8, 0x81, 0xaa}, "UserMsgLen\xcf\x40\x00\x00\x00\x00\x00\x00\x00"...),
+			"nothing, compressed":           message(msgCompress, "Algo", uint32(0), "Buf", empty),
+			"a bomb":                        bomb(),
+			"nested as deep as it may be":   slices.Concat([]byte{msgPushPull, 0x81, 0xa1, 'x'}, bytes.Repeat([]byte{0x91}, 7<<20)),
+			"a million nodes":               exchange(1<<20, 0),
+			"cargo of 19 MiB, never sent":   exchange(0, 19<<20),
+			"the header twice over":         message(msgPushPull, "Nodes", uint32(0), "Nodes", uint32(1<<20)),
+			"a node as a list":              exchange(1, 0, []byte{0, 0x97, 0xa1, 'y'}),
+			"an error of a megabyte":        message(13, "Error", strings.Repeat("x", 200)),
+			"a type that does not exist":    {77},
+			"nothing":                       {},
+			"a label that is not all there": nil,
+		} {
+			raw := labelled(stream)
+			if stream == nil {
+				raw = raw[:3]
+			}
+			before := allocated()
+			dial(a.addr, raw)
+			if took := allocated() - before; took > 64<<20 {
+				t.Errorf("%s took %d MiB", name, took>>20)
+			}
+			advance(10 * time.Millisecond)
+		}
+		rng, began := rand.New(rand.NewPCG(7, 7)), time.Now()
+		for range 3000 {
+			raw := exchange(2, 5, nodeState("n1"), nodeState("y"), []byte("xcargo"))
+			raw[1+rng.IntN(len(raw)-1)] = byte(rng.Uint32())
+			if rng.IntN(4) == 0 {
+				raw = raw[:rng.IntN(len(raw))]
+			}
+			dial(a.addr, labelled(raw))
+		}
+		for _, n := range []*node{a, b} {
+			for ended := time.Now(); !slices.Contains(strings.Fields(n.sees()), "n1") || !slices.Contains(strings.Fields(n.sees()), "n2"); advance(100 * time.Millisecond) {
+				if time.Since(ended) > time.Minute {
+					t.Fatalf("%s sees %q", n.id, n.sees())
+				}
+			}
+		}
+		// 10 complaints in 10 s of memberlist with how many were left out, 10 own, and members that are invented and gone again.
+		if lines, most := strings.Count(a.log.String(), "\n"), 50+25*int(time.Since(began)/complaintsEvery); lines > most {
+			t.Errorf("3,000 streams of a stranger left %d lines in the log of n1, more than %d\n%s", lines, most, a.log)
+		}
+		stopAll(a, b)
+	})
+}
+
+// More streams than a node keeps open, on which nothing comes, cut off each
+// other and not a member's: it still joins, and the node holds no more of them.
+func TestSilentStreams(t *testing.T) {
+	bubble(t, func(t *testing.T, net *simnet.Net) {
+		timing := LocalTiming()
+		timing.Stream = time.Hour // else they would be gone by themselves
+		a := start(t, net, 1, options{timing: timing})
+		mux := strange(t, net)
+		var strangers []*transport.Conn
+		for range 10 * streamsMax {
+			conn, err := mux.Dial(t.Context(), transport.KindGossip, a.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			strangers = append(strangers, conn)
+		}
+		b := start(t, net, 2, options{seeds: []string{"n1:7400"}})
+		await(t, 10*time.Second, "n1 n2", a, b)
+		open := 0
+		for _, conn := range strangers {
+			conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+				open++
+			}
+		}
+		if open > streamsMax || open == 0 {
+			t.Errorf("%d silent streams are open, want at most %d", open, streamsMax)
+		}
+		stopAll(a, b)
+	})
+}
+
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// strange is the port of somebody who is no member and may open streams.
+func strange(t *testing.T, net *simnet.Net) *transport.Mux {
 	t.Helper()
 	mux, err := transport.New(transport.Config{
 		Network: net.Host("y", "10.0.0.98"), Listen: "10.0.0.98:7400",
@@ -238,21 +344,46 @@ func deadlyStream(t *testing.T, net *simnet.Net, target string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer mux.Close()
-	conn, err := mux.Dial(t.Context(), transport.KindGossip, target)
-	if err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { mux.Close() })
+	return mux
+}
+
+// streamsOf returns what sends a stream of gossip and waits until the other
+// end closes it.
+func streamsOf(t *testing.T, net *simnet.Net) func(target string, stream []byte) {
+	t.Helper()
+	mux := strange(t, net)
+	return func(target string, stream []byte) {
+		t.Helper()
+		conn, err := mux.Dial(t.Context(), transport.KindGossip, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := conn.Write(stream); err == nil {
+			_, _ = io.Copy(io.Discard, conn) // whatever it answers
+		}
 	}
-	defer conn.Close()
-	exchange := slices.Concat(
-		message(msgPushPull, "Nodes", uint32(1), "UserStateLen", uint32(0), "Join", true),
-		message(0, "Name", "y", "Addr", []byte{10, 0, 0, 98}, "Port", uint32(7400), "State", uint32(0), "Incarnation", uint32(1), "Vsn", []byte{1})[1:],
-	)
-	if _, err := conn.Write(labelled(exchange)); err != nil {
-		t.Fatal(err)
+}
+
+// deadly is a full exchange whose node has a version vector of one byte.
+func deadly() []byte {
+	return exchange(1, 0, message(0, "Name", "y", "Addr", []byte{10, 0, 0, 98}, "Port", uint32(7400), "State", uint32(0), "Incarnation", uint32(1), "Vsn", []byte{1}))
+}
+
+func nodeState(name string) []byte {
+	return message(0, "Name", name, "Addr", []byte{10, 0, 0, 98}, "Port", uint32(7400), "State", uint32(0), "Incarnation", uint32(1), "Vsn", []byte{1, 5, 2, 0, 0, 0})
+}
+
+// exchange is a full exchange that announces nodes and cargo, and then has
+// these parts, of each of which the first byte does not count.
+func exchange(nodes, cargo uint32, parts ...[]byte) []byte {
+	b := message(msgPushPull, "Nodes", nodes, "UserStateLen", cargo, "Join", true)
+	for _, p := range parts {
+		b = append(b, p[1:]...)
 	}
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	_, _ = conn.Read(make([]byte, 1000)) // whatever it answers
+	return b
 }
 
 // message is a type and a msgpack map of keys and values.
@@ -271,4 +402,20 @@ func message(kind byte, pairs ...any) []byte {
 		}
 	}
 	return b
+}
+
+// Whatever a stream brings, sifting it must end, within the limit, and what
+// passes must be what came, from its first byte.
+func FuzzSift(f *testing.F) {
+	for _, m := range [][]byte{deadly(), bomb(), exchange(1, 5, nodeState("n1"), []byte("xcargo")), message(0, "SeqNo", uint32(1), "Node", "n1"), message(13, "Error", "no")} {
+		f.Add(m, false)
+		f.Add(labelled(m), false)
+	}
+	f.Add(labelled([]byte{10, 0, 0, 0, 3, 1, 2, 3, 4}), true)
+	f.Fuzz(func(t *testing.T, raw []byte, encrypted bool) {
+		message, err := sift(bytes.NewReader(raw), encrypted)
+		if err == nil && (len(message) == 0 || len(message) > streamBytesMax+300 || !bytes.HasPrefix(raw, message)) {
+			t.Errorf("%d bytes of %d passed", len(message), len(raw))
+		}
+	})
 }

@@ -52,20 +52,38 @@ func holdsPacked(b []byte) bool {
 	return false
 }
 
-// How many complaints of memberlist pass in how long.
+// How many complaints of one kind pass in how long.
 const (
 	complaintsMax   = 10
 	complaintsEvery = 10 * time.Second
 )
 
-// complaints passes on what memberlist logs, but not more than a few of its
-// warnings: whoever can send a packet causes one, and must not fill the disk.
-type complaints struct {
-	next io.Writer
-
+// allowance lets a few complaints pass: whoever can send a packet causes one,
+// and must not fill the disk.
+type allowance struct {
 	mu    sync.Mutex
 	since time.Time
 	said  int
+}
+
+// pass reports whether one more may be said, and how many were left out before
+// it.
+func (a *allowance) pass() (ok bool, left int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if now := time.Now(); now.Sub(a.since) >= complaintsEvery {
+		left = max(0, a.said-complaintsMax)
+		a.since, a.said = now, 0
+	}
+	a.said++
+	return a.said <= complaintsMax, left
+}
+
+// complaints passes on what memberlist logs, but of its warnings only as many
+// as are allowed.
+type complaints struct {
+	next    io.Writer
+	allowed allowance
 }
 
 // Write passes a line on, or leaves it out.
@@ -73,17 +91,11 @@ func (c *complaints) Write(line []byte) (int, error) {
 	if !bytes.HasPrefix(line, []byte("[ERR]")) && !bytes.HasPrefix(line, []byte("[WARN]")) {
 		return c.next.Write(line)
 	}
-	c.mu.Lock()
-	if now := time.Now(); now.Sub(c.since) >= complaintsEvery {
-		if left := c.said - complaintsMax; left > 0 {
-			fmt.Fprintf(c.next, "[WARN] memberlist: %d more complaints were left out\n", left)
-		}
-		c.since, c.said = now, 0
+	ok, left := c.allowed.pass()
+	if left > 0 {
+		fmt.Fprintf(c.next, "[WARN] memberlist: %d more complaints were left out\n", left)
 	}
-	c.said++
-	pass := c.said <= complaintsMax
-	c.mu.Unlock()
-	if !pass {
+	if !ok {
 		return len(line), nil
 	}
 	return c.next.Write(line)

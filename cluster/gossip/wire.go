@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,8 +16,10 @@ import (
 	"github.com/holdfast-cluster/holdfast/transport"
 )
 
-// packetMax is larger than any packet that memberlist sends.
-const packetMax = 64 << 10
+const (
+	packetMax  = 64 << 10 // larger than any packet that memberlist sends
+	streamsMax = 64       // accepted ones that are open; beyond it the oldest is cut off
+)
 
 // wire is the node port as memberlist wants it.
 type wire struct {
@@ -29,6 +33,7 @@ type wire struct {
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool // handed to memberlist and open
+	taken []net.Conn        // those of them that others have opened, oldest first
 }
 
 // newWire starts to receive; Shutdown ends that.
@@ -113,6 +118,7 @@ func (w *wire) accept(listener net.Listener) {
 			return // closed
 		}
 		conn = w.track(conn)
+		w.bound(conn)
 		select {
 		case w.streams <- conn:
 		case <-w.ctx.Done():
@@ -121,15 +127,51 @@ func (w *wire) accept(listener net.Listener) {
 	}
 }
 
-// stream is a connection that is closed with the wire.
+// bound cuts off the oldest of too many streams: an honest one is over in a
+// round trip.
+func (w *wire) bound(conn net.Conn) {
+	w.mu.Lock()
+	var oldest net.Conn
+	w.taken = append(w.taken, conn)
+	if len(w.taken) > streamsMax {
+		oldest = w.taken[0]
+	}
+	w.mu.Unlock()
+	if oldest != nil {
+		oldest.Close()
+	}
+}
+
+// stream is a connection that is closed with the wire. It brings one message,
+// which memberlist gets once it has passed the sieve. One goroutine reads it.
 type stream struct {
 	net.Conn
-	wire *wire
+	wire    *wire
+	sifted  bool
+	message []byte // what is left of it
+}
+
+// Read reads of the message.
+func (s *stream) Read(b []byte) (int, error) {
+	if !s.sifted {
+		s.sifted = true
+		var err error
+		if s.message, err = sift(s.Conn, s.wire.cfg.Keys != nil); err != nil {
+			return 0, err
+		}
+	}
+	if len(s.message) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, s.message)
+	s.message = s.message[n:]
+	return n, nil
 }
 
 func (s *stream) Close() error {
 	s.wire.mu.Lock()
 	delete(s.wire.conns, s)
+	s.wire.taken = slices.DeleteFunc(s.wire.taken, func(c net.Conn) bool { return c == s })
 	s.wire.mu.Unlock()
 	return s.Conn.Close()
 }

@@ -41,6 +41,7 @@ type machines struct {
 	// founder is a node that asks nobody whether there is a cluster; 0 = none.
 	founder int
 	bins    map[int]string // of the nodes that run another build
+	tls     *closed        // nil: the ports are open to all
 }
 
 func binary(t *testing.T) string {
@@ -71,6 +72,14 @@ func boot(t *testing.T, count int, extra ...string) *machines {
 // bootIn is boot in a directory that was prepared.
 func bootIn(t *testing.T, dir string, count int, extra ...string) *machines {
 	t.Helper()
+	m := prepare(t, dir, count, extra...)
+	m.startAll()
+	return m
+}
+
+// prepare makes a cluster of which nothing runs yet.
+func prepare(t *testing.T, dir string, count int, extra ...string) *machines {
+	t.Helper()
 	m := &machines{t: t, bin: binary(t), dir: dir, base: ports(count + 2), count: count, procs: map[int]*exec.Cmd{}, extra: extra}
 	t.Cleanup(func() {
 		for i := range m.procs {
@@ -83,13 +92,18 @@ func bootIn(t *testing.T, dir string, count int, extra ...string) *machines {
 			}
 		}
 	})
-	for i := 1; i <= count; i++ {
+	return m
+}
+
+// startAll starts all nodes and waits until they are ready and one leads.
+func (m *machines) startAll() {
+	m.t.Helper()
+	for i := 1; i <= m.count; i++ {
 		m.start(i)
 	}
-	for i := 1; i <= count; i++ {
-		m.eventually(time.Minute, fmt.Sprintf("n%d is ready", i), func() error { return m.client(i).Ready(t.Context(), true) })
+	for i := 1; i <= m.count; i++ {
+		m.eventually(time.Minute, fmt.Sprintf("n%d is ready", i), func() error { return m.client(i).Ready(m.t.Context(), true) })
 	}
-	return m
 }
 
 func (m *machines) node(i int) string { return fmt.Sprintf("127.0.0.1:%d", m.base+2*(i-1)) }
@@ -126,6 +140,7 @@ func (m *machines) command(i int) *exec.Cmd {
 			args = append(args, "--join", m.node(j))
 		}
 	}
+	args = append(args, m.tls.flags(i)...)
 	log, err := os.OpenFile(m.log(i), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		m.t.Fatal(err)
@@ -182,9 +197,9 @@ func (m *machines) clients(nodes ...int) *client.Client {
 	m.t.Helper()
 	var addrs []string
 	for _, i := range nodes {
-		addrs = append(addrs, "http://"+m.http(i))
+		addrs = append(addrs, m.tls.scheme()+"://"+m.http(i))
 	}
-	c, err := client.New(addrs)
+	c, err := client.New(addrs, m.tls.options()...)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/holdfast-cluster/holdfast/cluster/datadir"
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 	"github.com/holdfast-cluster/holdfast/cluster/pledge"
 	"github.com/holdfast-cluster/holdfast/transport"
 )
@@ -23,7 +22,8 @@ const (
 	entryTick    = 200 * time.Millisecond
 	entryTimeout = 2 * time.Second
 	entryFresh   = 5 * time.Second // how long a server that was heard of counts
-	entryCalls   = 32              // requests in flight
+	entryCalls   = 32              // requests in flight, and servers that one names
+	entrySeen    = 1024            // servers remembered of those that spoke or were named
 	resolveEvery = 30 * time.Second
 )
 
@@ -50,11 +50,6 @@ type entry struct {
 	joining   bool
 	logged    string
 	ended     chan struct{} // run has returned
-}
-
-type sighted struct {
-	server pledge.Server
-	at     time.Time
 }
 
 // pledgeCall carries a request of the pledge, and who else the sender has
@@ -299,47 +294,6 @@ func (n *Node) answerPledge(ctx context.Context, asked pledgeCall) (pledgeReply,
 	return reply, err
 }
 
-// sighted notes who spoke to this node, and whom that one has heard.
-func (e *entry) sighted(from pledge.Server, cluster string, known []pledge.Server) {
-	now := time.Now()
-	if cluster == e.node.cfg.Cluster && from.Instance != e.self.Instance {
-		e.direct[from.Instance] = sighted{from, now}
-	}
-	for _, s := range known[:min(len(known), entryCalls)] {
-		if s.Instance != e.self.Instance {
-			e.told[s.Instance] = sighted{s, now}
-		}
-	}
-}
-
-// heardMyself lists the servers that spoke to this node a short time ago.
-func (e *entry) heardMyself(now time.Time) []pledge.Server { return freshest(e.direct, now) }
-
-// servers lists the servers that are known to be there.
-func (e *entry) servers(now time.Time) []pledge.Server {
-	all := freshest(e.direct, now)
-	for _, s := range freshest(e.told, now) {
-		if _, ok := e.direct[s.Instance]; !ok {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
-// freshest lists what was sighted lately, sorted, and forgets the rest.
-func freshest(seen map[string]sighted, now time.Time) []pledge.Server {
-	var list []pledge.Server
-	for instance, s := range seen {
-		if now.Sub(s.at) > entryFresh {
-			delete(seen, instance)
-			continue
-		}
-		list = append(list, s.server)
-	}
-	slices.SortFunc(list, func(a, b pledge.Server) int { return strings.Compare(a.Instance, b.Instance) })
-	return list
-}
-
 // resolve looks the seeds up, and again from time to time: their names may
 // come to stand for other addresses.
 func (e *entry) resolve(ctx context.Context) {
@@ -382,7 +336,7 @@ func (e *entry) joined(ctx context.Context, answer joinAnswer, err error) {
 	if err != nil || !e.dir.Fresh() {
 		return
 	}
-	if h := answer.Heartbeat; h > 0 && h != e.node.running() {
+	if h := answer.Heartbeat; h == pace.Step(h) && h != e.node.running() { // raft cannot run with any
 		if err := e.node.retime(ctx, h, "the cluster runs with it"); err != nil {
 			return // asked to join again
 		}

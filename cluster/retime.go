@@ -138,6 +138,7 @@ func (n *Node) patience(ctx context.Context) error {
 		for _, a := range answers {
 			longest = max(longest, a.Heartbeat, a.Running)
 		}
+		longest = pace.Step(longest) // whatever they say, raft must run with it
 		if longest <= running {
 			longest = pace.Above(running)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/transport"
 )
@@ -27,12 +28,34 @@ const (
 // leader's node address, "" if it knows none.
 const codeNotLeader = "not-leader"
 
+// Limits of a body where less than [transport.RPCBodyMax] is enough: decoded it
+// takes up to a hundred times as much memory. Who pledges writes the proposal
+// into a file, and must be able to read it again.
+const (
+	pledgeBytesMax = 64 << 10
+	callBytesMax   = fsm.BatchBytesMax
+)
+
+// bodyMax returns how long a request or an answer of a method may be.
+func bodyMax(method string) int {
+	switch method {
+	case methodPledge:
+		return pledgeBytesMax
+	case methodReport:
+		return transport.RPCBodyMax
+	}
+	return callBytesMax
+}
+
 // leaderCallTimeout bounds one call of the leader.
 const leaderCallTimeout = 10 * time.Second
 
 // serveCall answers one rpc. Who is no member, or talks to one who is none,
 // may only find its way into a cluster (rule S15).
 func (n *Node) serveCall(ctx context.Context, peer transport.Identity, method string, body []byte) ([]byte, error) {
+	if most := bodyMax(method); len(body) > most {
+		return nil, &transport.RPCError{Code: transport.RPCCodeTooLarge, Detail: fmt.Sprintf("request of %d bytes: method %s takes at most %d", len(body), method, most)}
+	}
 	switch method {
 	case methodPledge:
 		return answerCall(ctx, body, n.answerPledge)
@@ -100,6 +123,9 @@ func call[A, Q any](ctx context.Context, n *Node, addr, method string, request Q
 	data, err := transport.Call(ctx, n.mux, addr, method, body)
 	if err != nil {
 		return answer, err
+	}
+	if most := bodyMax(method); len(data) > most {
+		return answer, fmt.Errorf("rpc %s: answer of %s: %d bytes, at most %d are taken", method, addr, len(data), most)
 	}
 	if err := json.Unmarshal(data, &answer); err != nil {
 		return answer, fmt.Errorf("rpc %s: answer of %s: %w", method, addr, err)

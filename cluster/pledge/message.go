@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 )
 
 // Server is one server as it may stand in the first configuration.
@@ -41,11 +43,13 @@ func (p Proposal) equal(q Proposal) bool {
 		p.Expect == q.Expect && p.Proposer == q.Proposer && p.Heartbeat == q.Heartbeat
 }
 
-// valid reports whether a proposal that arrived is one.
+// valid reports whether a proposal that arrived is one, and raft can run with
+// its heartbeat.
 func (p Proposal) valid() bool {
 	sorted := slices.IsSortedFunc(p.Servers, byNode) &&
 		len(slices.CompactFunc(slices.Clone(p.Servers), func(a, b Server) bool { return a.NodeID == b.NodeID })) == p.Expect
-	return p.Number != "" && p.ClusterID != "" && len(p.Servers) == p.Expect && sorted && p.has(p.Proposer)
+	bearable := p.Heartbeat == 0 || p.Heartbeat == pace.Step(p.Heartbeat)
+	return p.Number != "" && p.ClusterID != "" && len(p.Servers) == p.Expect && sorted && p.has(p.Proposer) && bearable
 }
 
 func byNode(a, b Server) int { return strings.Compare(a.NodeID, b.NodeID) }

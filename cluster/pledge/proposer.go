@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 )
 
 // propose makes the own proposal if the node is the one to make it.
@@ -23,6 +25,9 @@ func (m *Machine) propose(now time.Time, view View) error {
 	}
 	for _, s := range servers {
 		p.Heartbeat = max(p.Heartbeat, m.heard[s.NodeID].answer.Heartbeat)
+	}
+	if p.Heartbeat > 0 {
+		p.Heartbeat = pace.Step(p.Heartbeat)
 	}
 	if err := m.save(record{Proposal: p}); err != nil { // the proposer's own pledge
 		return err

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/holdfast-cluster/holdfast/holder"
 	"github.com/holdfast-cluster/holdfast/placement"
@@ -59,6 +60,9 @@ func decodeRecord(b []byte) (record, error) {
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&r); err != nil {
 		return record{}, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return record{}, errors.New("something follows the record")
 	}
 	if _, err := placement.ParseChainID(string(r.Chain)); err != nil {
 		return record{}, err

@@ -72,6 +72,7 @@ func House() Rules {
 				TestsOnly:  true,
 			},
 			{Path: "e2e", Imports: []string{"api", "api/client"}, External: anything, Goroutines: true},
+			{Path: "internal/appetite", TestsOnly: true},
 			{Path: "internal/lincheck", External: []string{"github.com/anishathalye/porcupine"}, TestsOnly: true},
 			{Path: "internal/powercut", Goroutines: true, TestsOnly: true},
 			{Path: "internal/tidy"},

@@ -45,10 +45,11 @@ func (s *Seconds) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	f, err := strconv.ParseFloat(string(data), 64)
-	if err != nil || math.Abs(f) > math.MaxInt64/1e9 {
+	ms := math.Round(f * 1000)
+	if err != nil || math.Abs(ms) > math.MaxInt64/1_000_000 {
 		return fmt.Errorf("%.40s is not a number of seconds", data)
 	}
-	*s = Seconds(math.Round(f*1000)) * Seconds(time.Millisecond)
+	*s = Seconds(ms) * Seconds(time.Millisecond)
 	return nil
 }
 

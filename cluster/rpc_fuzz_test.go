@@ -129,8 +129,15 @@ func FuzzRequests(f *testing.F) {
 	inventory := fsm.Report{Node: "n1", Lineage: "l-1", Incarnation: 2, Inventory: true, Items: []fsm.ReportItem{{Chain: "c", Epoch: 1, Phase: fsm.ReportReady, SHA256: strings.Repeat("a", 64), SizeBytes: 1}}}
 	for i, request := range []any{
 		pledgeCall{Request: pledge.Request{Kind: pledge.KindStatus, From: pledge.Server{NodeID: "n2", Instance: "i2", Address: "a2"}, Cluster: "blue", Expect: 3}, Known: []pledge.Server{{NodeID: "n3", Instance: "i3", Address: "a3"}}},
-		joinRequest{announce}, report, leaveRequest{"n1", "i1"}, probeRequest{"i1", 2}, termRequest{"i1"}, paceRequest{Heartbeat: time.Second, Why: "slow"},
-		joinRequest{}, joinRequest{}, inventory,
+		joinRequest{announce},
+		report,
+		leaveRequest{"n1", "i1", 2},
+		probeRequest{"i1", 2},
+		termRequest{"i1"},
+		paceRequest{Heartbeat: time.Second, Why: "slow"},
+		joinRequest{},
+		joinRequest{},
+		inventory,
 	} {
 		body, err := json.Marshal(request)
 		if err != nil {
@@ -154,7 +161,7 @@ func FuzzRequests(f *testing.F) {
 			}
 		case 3:
 			if request, ok := decoded[leaveRequest](t, body); ok {
-				applied(t, nodeActor(request.Node), &fsm.Leave{Node: request.Node, Instance: request.Instance})
+				applied(t, nodeActor(request.Node), &fsm.Leave{Node: request.Node, Instance: request.Instance, Incarnation: request.Incarnation})
 			}
 		case 4:
 			decoded[probeRequest](t, body)
@@ -215,7 +222,9 @@ func FuzzAnswers(f *testing.F) {
 	for i, answer := range []any{
 		pledgeReply{Answer: pledge.Answer{From: pledge.Server{NodeID: "n2", Instance: "i2", Address: "a2"}, Cluster: "blue", Expect: 3, Outcome: pledge.Refused, Code: pledge.CodeMember, Text: "no"}},
 		joinAnswer{ClusterID: "c-1", Incarnation: 2, Index: 3, Heartbeat: time.Second},
-		fsm.Result{Code: placement.Invalid, Detail: "no"}, probeAnswer{7}, termAnswer{8},
+		fsm.Result{Code: placement.Invalid, Detail: "no"},
+		probeAnswer{7},
+		termAnswer{8},
 		paceAnswer{Report: pace.Report{Heartbeat: time.Second, Why: "slow"}, Running: 300 * time.Millisecond},
 		"refused",
 	} {

@@ -88,14 +88,23 @@ type call struct {
 	body     any           // nil = none
 	patience time.Duration // how long one node may take to answer
 	meta     *Meta
+
+	answerMax int64 // bytes of an answer that is kept in memory
 }
 
 // patienceDefault is how long one node may take to answer before the next is
 // asked: longer than it waits for a leader.
 const patienceDefault = 10 * time.Second
 
+// answerDefault is well above a page of the largest chains. The assignments of
+// a node come in one answer.
+const (
+	answerDefault     = 64 << 20
+	answerAssignments = 1 << 30
+)
+
 func newCall(method, path string, opts []CallOption) *call {
-	c := &call{method: method, path: path, query: url.Values{}, header: http.Header{}, patience: patienceDefault}
+	c := &call{method: method, path: path, query: url.Values{}, header: http.Header{}, patience: patienceDefault, answerMax: answerDefault}
 	for _, o := range opts {
 		o(c)
 	}

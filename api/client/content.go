@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -55,8 +54,8 @@ func (c *Client) PutContent(ctx context.Context, id string, r io.Reader, size in
 	}
 	defer resp.Body.Close()
 	out := new(api.ContentPut)
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
+	if err := k.decode(resp.Body, "the node", out); err != nil {
+		return nil, err
 	}
 	return out, nil
 }

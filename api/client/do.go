@@ -49,11 +49,21 @@ func (c *Client) do(ctx context.Context, k *call, out any) error {
 		if out == nil {
 			return nil
 		}
-		if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-			return &unanswered{fmt.Errorf("reading the answer of %s: %w", c.addrs[at].Host, err)}
-		}
-		return nil
+		return k.decode(resp.Body, c.addrs[at].Host, out)
 	})
+}
+
+// decode reads an answer as long as a node may give, whoever gives it.
+func (k *call) decode(body io.Reader, from string, out any) error {
+	most := &io.LimitedReader{R: body, N: k.answerMax}
+	err := json.NewDecoder(most).Decode(out)
+	switch {
+	case err == nil:
+		return nil
+	case most.N == 0:
+		return &final{fmt.Errorf("the answer of %s has %d bytes or more: that is no node of Holdfast", from, k.answerMax)}
+	}
+	return &unanswered{fmt.Errorf("reading the answer of %s: %w", from, err)}
 }
 
 // unanswered wraps the errors after which another node is asked: the request

@@ -14,7 +14,7 @@ import (
 	"github.com/holdfast-cluster/holdfast/api"
 )
 
-// eventBytesMax bounds one line of an event stream.
+// eventBytesMax bounds one line of an event stream, and the data of one event.
 const eventBytesMax = 4 << 20
 
 // Event is one event of the stream.
@@ -72,7 +72,9 @@ func (c *Client) eventStream(ctx context.Context, after *string, yield func(Even
 	var e Event
 	for lines.Scan() {
 		if len(lines.Bytes()) > 0 {
-			e.field(lines.Bytes())
+			if e.field(lines.Bytes()); len(e.Data) > eventBytesMax {
+				return fmt.Errorf("an event of more than %d bytes: that is no node of Holdfast", eventBytesMax)
+			}
 			continue
 		}
 		if e.ID != "" {

@@ -74,7 +74,9 @@ func (c *Client) RemoveNode(ctx context.Context, id string, removal api.NodeRemo
 // Assignments returns what a node has to hold and to delete; with [After] it
 // waits for something new.
 func (c *Client) Assignments(ctx context.Context, node string, opts ...CallOption) (*api.Assignments, error) {
-	return get[api.Assignments](ctx, c, newCall(http.MethodGet, nodePath(node)+"/assignments", opts))
+	k := newCall(http.MethodGet, nodePath(node)+"/assignments", opts)
+	k.answerMax = answerAssignments
+	return get[api.Assignments](ctx, c, k)
 }
 
 // Report says what a node holds and how its pulls go.

@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 
@@ -54,8 +52,8 @@ func (c *Client) Restore(ctx context.Context, cluster string, r io.Reader, size 
 	}
 	defer resp.Body.Close()
 	out := new(api.Restored)
-	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
-		return nil, fmt.Errorf("reading the answer: %w", err)
+	if err := k.decode(resp.Body, "the node", out); err != nil {
+		return nil, err
 	}
 	return out, nil
 }

@@ -114,12 +114,33 @@ func (s *Scenario) check() error {
 			return fmt.Errorf("events[%d].%w", i, err)
 		}
 	}
+	return s.checkSize()
+}
+
+// checkSize counts what is there at the beginning and what comes later.
+func (s *Scenario) checkSize() error {
+	nodes, chains := 0, 0
+	for i := range s.Nodes {
+		nodes += s.Nodes[i].Count
+	}
+	for i := range s.Chains {
+		chains += s.Chains[i].Count
+	}
+	for i := range s.Events {
+		if e := &s.Events[i]; e.Add != nil {
+			nodes += e.Add.Count
+		} else if e.Put != nil {
+			chains += e.Put.Count
+		}
+	}
+	if nodes > nodesMax || chains > chainsMax {
+		return fmt.Errorf("nodes: %d nodes and %d chains in all, at most %d and %d are allowed", nodes, chains, nodesMax, chainsMax)
+	}
 	return nil
 }
 
 func (s *Scenario) checkGroups() error {
 	var names []string
-	nodes, chains := 0, 0
 	for i := range s.Nodes {
 		g := &s.Nodes[i]
 		if err := g.check(); err != nil {
@@ -128,7 +149,7 @@ func (s *Scenario) checkGroups() error {
 		if slices.Contains(names, g.Name) {
 			return fmt.Errorf("nodes[%d].name: %q is given twice", i, g.Name)
 		}
-		names, nodes = append(names, g.Name), nodes+g.Count
+		names = append(names, g.Name)
 	}
 	names = nil
 	for i := range s.Chains {
@@ -139,10 +160,7 @@ func (s *Scenario) checkGroups() error {
 		if slices.Contains(names, g.Name) {
 			return fmt.Errorf("chains[%d].name: %q is given twice", i, g.Name)
 		}
-		names, chains = append(names, g.Name), chains+g.Count
-	}
-	if nodes > nodesMax || chains > chainsMax {
-		return fmt.Errorf("nodes: %d nodes and %d chains, at most %d and %d are allowed", nodes, chains, nodesMax, chainsMax)
+		names = append(names, g.Name)
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	defer r.parts.Wait()
 	defer r.own.stop()
-	r.launch(func() error { return r.own.serve(a.ports.listen(ln)) })
+	r.launch(func() error { return r.own.serve(ln, a.ports.listen) })
 	a.log.Info("the API answers; the node is not ready yet", "http", a.HTTPAddr())
 	stopStore, err := r.startStore()
 	if err != nil {
@@ -189,6 +189,7 @@ func (a *Agent) assemble() (*running, error) {
 	b := bridge{r.node}
 	c := server.Config{
 		Version: a.cfg.Cluster.Version, State: b, Writer: b, Leadership: b, Decider: b, Operator: b, Telemetry: b, Metrics: meter.registry,
+		Limits:  server.LimitsFor(connsAllowed()),
 		OnError: func(err error) { a.log.Error("a request met a defect", "error", err) },
 	}
 	if a.tokens != nil {
@@ -205,9 +206,10 @@ func (a *Agent) assemble() (*running, error) {
 	}
 	if bytes != nil {
 		bytes.own = local{handler}
-		r.pulls = newService("content on the node port", http.HandlerFunc(a.store.serve))
+		r.pulls = newService("content on the node port", "pull", meter, http.HandlerFunc(a.store.serve))
 	}
-	r.own, r.forwarded = newService("the API's port", handler), newService("the API on the node port", handler.Peers())
+	r.own = newService("the API's port", "http", meter, handler)
+	r.forwarded = newService("the API on the node port", "node", meter, handler.Peers())
 	r.own.http.ErrorLog = stdlog.New(httpLog{a.log.Named("http")}, "", 0)
 	a.node.Store(r.node)
 	return r, nil
@@ -272,9 +274,9 @@ func (r *running) run(ctx context.Context) error {
 	defer endNode()
 	nodeEnded := make(chan error, 1)
 	r.parts.Go(func() { nodeEnded <- r.node.Run(nodeCtx) })
-	r.launch(func() error { return r.forwarded.serve(r.node.HTTPListener()) })
+	r.launch(func() error { return r.forwarded.serve(r.node.HTTPListener(), plain) })
 	if r.pulls != nil {
-		r.launch(func() error { return r.pulls.serve(r.node.PullListener()) })
+		r.launch(func() error { return r.pulls.serve(r.node.PullListener(), plain) })
 	}
 	if tokens := r.agent.tokens; tokens != nil {
 		r.launch(func() error { return tokens.Run(nodeCtx) })

@@ -59,7 +59,7 @@ func (c *content) Put(ctx context.Context, w server.ContentWrite, body io.Reader
 	if err != nil {
 		return api.ContentPut{}, err
 	}
-	if w.IfMatch != "" && w.IfMatch != now.SHA256 {
+	if w.IfMatch != "" && w.IfMatch != now.SHA256 || w.First && now.Version != 0 {
 		return c.putStale(ctx, calls, w, now, body)
 	}
 	p := newPut(ctx, c, w, placement.Revision(now.Version))
@@ -111,7 +111,7 @@ func (c *content) current(ctx context.Context, calls *client.Client, w server.Co
 }
 
 // putStale answers a PUT whose If-Match names another content than the
-// present one. It may be the retry of one that was applied: the request table
+// present one, or which must be the first and is not. It may be the retry of one that was applied: the request table
 // knows, by the key and the hash of the bytes, and everything else is refused.
 func (c *content) putStale(ctx context.Context, calls *client.Client, w server.ContentWrite, now api.Content, body io.Reader) (api.ContentPut, error) {
 	sum := sha256.New()

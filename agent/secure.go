@@ -106,6 +106,9 @@ func (s secured) listen(ln net.Listener) net.Listener {
 	return tls.NewListener(ln, s.http.HTTPS())
 }
 
+// plain puts nothing on a port: the node port's streams have their TLS already.
+func plain(ln net.Listener) net.Listener { return ln }
+
 // announced is the API's address as others are told of it.
 func (s secured) announced(address string) string {
 	if s.http == nil {

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Limits of the HTTP ports. Bodies and answers may take as long as they like:
-// contents are large, and readers wait for news.
+// Limits of the HTTP ports, beside those of conns.go and of server.Limits. There is
+// none of the time that a whole request may take: contents are large, and
+// readers wait for news.
 const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
@@ -21,9 +22,10 @@ const (
 // service is an http.Server together with what its end has to wait for: the
 // requests that its handler still answers.
 type service struct {
-	name string
-	http *http.Server
-	end  context.CancelFunc // ends the contexts of all requests
+	name  string
+	http  *http.Server
+	conns *conns
+	end   context.CancelFunc // ends the contexts of all requests
 	// release ends those of requests that only wait for news.
 	waiting context.Context
 	release context.CancelFunc
@@ -34,14 +36,18 @@ type service struct {
 	done   chan struct{}  // serve has returned
 }
 
-// newService returns a service that does nothing until serve.
-func newService(name string, handler http.Handler) *service {
+// newService returns a service that does nothing until serve. Port is its name
+// in metrics.
+func newService(name, port string, m *meter, handler http.Handler) *service {
 	base, end := context.WithCancel(context.Background())
-	s := &service{name: name, end: end, done: make(chan struct{})}
+	s := &service{name: name, conns: newConns(m, port), end: end, done: make(chan struct{})}
 	s.waiting, s.release = context.WithCancel(base)
 	s.http = &http.Server{
 		Handler:     s.counted(handler),
 		BaseContext: func(net.Listener) context.Context { return base },
+		ConnState:   func(c net.Conn, state http.ConnState) { s.conns.state(c, state) },
+		// net/http's own answer to OPTIONS * waits for a body, however long.
+		DisableGeneralOptionsHandler: true,
 
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytesMax,
 	}
@@ -75,11 +81,11 @@ func waitsForNews(r *http.Request) bool {
 	return r.Method == http.MethodGet && (r.URL.Path == "/v1/events" || r.URL.Query().Has("wait"))
 }
 
-// serve serves a listener until the service or the listener is closed. Only
-// the listener's failure is an error. It is called once.
-func (s *service) serve(ln net.Listener) error {
+// serve serves a listener, with over put on its streams, until the service or the
+// listener is closed. Only the listener's failure is an error. It is called once.
+func (s *service) serve(ln net.Listener, over func(net.Listener) net.Listener) error {
 	defer close(s.done)
-	err := s.http.Serve(ln)
+	err := s.http.Serve(over(guarded{ln, s.conns}))
 	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 		return nil
 	}

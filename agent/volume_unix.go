@@ -4,8 +4,18 @@ package agent
 
 import (
 	"fmt"
+	"math"
 	"syscall"
 )
+
+// filesMax is how many files the process may have open.
+func filesMax() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return math.MaxInt // it is not known to be bounded
+	}
+	return int(min(limit.Cur, math.MaxInt32))
+}
 
 // volumeAt measures the volume that dir lies on.
 func volumeAt(dir string) (freeBytes, totalBytes int64, err error) {

@@ -354,13 +354,17 @@ func (n *node) Open(_ context.Context, r ContentRead) (io.ReadCloser, error) {
 }
 
 // serve returns a node of the backend and its server.
-func (b *backend) serve(id placement.NodeID) (*node, *Server) {
+func (b *backend) serve(id placement.NodeID, change ...func(*Config)) (*node, *Server) {
 	b.t.Helper()
 	n := &node{backend: b, id: id, ready: true, transport: http.DefaultTransport}
-	s, err := New(Config{
+	cfg := Config{
 		Version: "1.0.0", State: n, Writer: n, Leadership: n, Decider: n, Operator: n, Telemetry: n, Content: n,
 		Metrics: prometheus.NewRegistry(), OnError: func(err error) { b.t.Logf("OnError: %.200v", err) },
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	s, err := New(cfg)
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -58,21 +57,46 @@ func unmarshalStrict(data []byte, into any) error {
 	return nil
 }
 
-// keyCheck refuses what encoding/json lets pass: a key in another letter case
-// and one that is given twice. It walks a valid value that has been decoded
-// already, which bounds its depth.
+// depthMax is how deep a body may be nested. The deepest that we know, a chain
+// as GET shows it, has six levels.
+const depthMax = 32
+
+// keyCheck refuses what encoding/json lets pass: a key in another letter case,
+// one that is given twice, and a body that is nested without end. It walks a
+// valid value.
 type keyCheck struct {
 	dec    *json.Decoder
 	fields *fieldTable
+	path   []any // to where it is: keys, and indices of lists
 }
 
 func checkKeys(body []byte, t reflect.Type, fields *fieldTable) error {
-	k := &keyCheck{json.NewDecoder(bytes.NewReader(body)), fields}
-	return k.value(t, "")
+	k := &keyCheck{dec: json.NewDecoder(bytes.NewReader(body)), fields: fields}
+	return k.value(t)
+}
+
+// refuse names where it is. The path is put together here only, for a body may
+// have long keys and many values beneath them.
+func (k *keyCheck) refuse(why string) error {
+	var at strings.Builder
+	for i, step := range k.path {
+		switch name, isKey := step.(string); {
+		case !isKey:
+			fmt.Fprintf(&at, "[%d]", step)
+		case i > 0:
+			fmt.Fprintf(&at, ".%.60s", name)
+		default:
+			fmt.Fprintf(&at, "%.60s", name)
+		}
+	}
+	return api.InvalidField(at.String(), "%s: %s", at.String(), why)
 }
 
 // value checks the next value; t is nil where any will do.
-func (k *keyCheck) value(t reflect.Type, path string) error {
+func (k *keyCheck) value(t reflect.Type) error {
+	if len(k.path) > depthMax {
+		return k.refuse("nested too deeply")
+	}
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -85,13 +109,16 @@ func (k *keyCheck) value(t reflect.Type, path string) error {
 		if t != nil && t.Kind() == reflect.Slice {
 			t = t.Elem()
 		}
+		at := len(k.path)
 		for i := 0; k.dec.More(); i++ {
-			if err := k.value(t, path+"["+strconv.Itoa(i)+"]"); err != nil {
+			k.path = append(k.path[:at], i)
+			if err := k.value(t); err != nil {
 				return err
 			}
 		}
+		k.path = k.path[:at]
 	case json.Delim('{'):
-		if err := k.object(t, path); err != nil {
+		if err := k.object(t); err != nil {
 			return err
 		}
 	default:
@@ -102,32 +129,34 @@ func (k *keyCheck) value(t reflect.Type, path string) error {
 }
 
 // object checks the inside of an object.
-func (k *keyCheck) object(t reflect.Type, path string) error {
+func (k *keyCheck) object(t reflect.Type) error {
 	isStruct := t != nil && t.Kind() == reflect.Struct
 	var fields map[string]reflect.Type
 	if isStruct {
 		fields = k.fields.of(t)
 	}
 	seen := map[string]bool{}
+	at := len(k.path)
 	for k.dec.More() {
 		token, err := k.dec.Token()
 		if err != nil {
 			return err //nolint:wrapcheck // as above
 		}
 		name, _ := token.(string)
-		sub := strings.TrimPrefix(path+"."+name, ".")
+		k.path = append(k.path[:at], name)
 		field := fields[name]
 		switch {
 		case isStruct && field == nil:
-			return api.InvalidField(sub, "%s: there is no such field", sub)
+			return k.refuse("there is no such field")
 		case seen[name]:
-			return api.InvalidField(sub, "%s: given twice", sub)
+			return k.refuse("given twice")
 		}
 		seen[name] = true
-		if err := k.value(field, sub); err != nil {
+		if err := k.value(field); err != nil {
 			return err
 		}
 	}
+	k.path = k.path[:at]
 	return nil
 }
 

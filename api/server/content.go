@@ -37,7 +37,7 @@ func (s *Server) putContent(w http.ResponseWriter, r *http.Request) error {
 	case r.ContentLength > cfg.ContentSizeMax:
 		return api.NewProblem(api.TooLarge, "the content has %d bytes, content_size_max is %d", r.ContentLength, cfg.ContentSizeMax)
 	}
-	out, err := s.cfg.Content.Put(r.Context(), write, r.Body)
+	out, err := s.cfg.Content.Put(r.Context(), write, s.paced(w, r))
 	if err != nil {
 		return err //nolint:wrapcheck // it is put into words by problem
 	}
@@ -70,7 +70,11 @@ func (s *Server) contentWrite(x *exchange, r *http.Request) (ContentWrite, error
 		}
 		out.IfMatch = sum
 	}
-	return out, nil
+	out.First, err = x.createOnly()
+	if err == nil && out.First && out.IfMatch != "" {
+		err = api.InvalidField("If-None-Match", "If-None-Match: * and an If-Match contradict each other")
+	}
+	return out, err
 }
 
 var sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)

@@ -43,6 +43,10 @@ type exchange struct {
 	fields  *fieldTable
 	request fsm.Request // of a write
 
+	gate     *gate // that it is within, nil = none
+	bodies   *gate // that holds what is reserved for the body
+	reserved int64
+
 	status int      // of a good answer
 	again  api.Code // why the attempt must be repeated elsewhere: no-leader or outcome-unknown
 }
@@ -64,11 +68,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	done := s.metrics.begin(rt, r.Method)
 	defer func() { done(out.code()) }()
 	defer s.recoverPanic(out, r)
+	s.limitBody(out, r)
 	if rt == nil { // what has no row in the table of roles does not exist
 		s.writeProblem(out, s.noRoute(out, r))
 		return
 	}
 	x, p := s.open(out, r, rt)
+	defer x.leave()
 	if p != nil {
 		s.writeProblem(out, p)
 		return
@@ -128,35 +134,43 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) *api.Problem {
 	return api.NewProblem(api.MethodNotAllowed, "%s is not possible at %.200q; use %s", r.Method, r.URL.Path, list)
 }
 
-// open reads what is common to all requests.
+// open reads what is common to all requests. The exchange is to be left, also
+// after a problem.
 func (s *Server) open(w http.ResponseWriter, r *http.Request, rt *route) (*exchange, *api.Problem) {
 	x := &exchange{
 		server: s, route: rt, w: w, r: r, status: http.StatusOK, fields: &s.fields,
 		forwarded: fromPeer(r) && r.Header.Get(api.HeaderForwarded) != "",
 		lineage:   r.Header.Get(api.HeaderLineage),
 	}
-	if p := s.admit(x); p != nil {
-		return nil, p
-	}
-	if p := x.readQuery(); p != nil {
-		return nil, p
-	}
-	if rt.kind != write {
-		return x, nil
-	}
-	p := x.readBody(w)
+	p := s.admit(x)
 	if p == nil {
+		p = x.readQuery()
+	}
+	if p == nil {
+		p = x.enter()
+	}
+	if p == nil {
+		p = x.plainBody()
+	}
+	if p != nil || rt.kind != write {
+		return x, p
+	}
+	if p = x.readBody(w); p == nil {
 		p = x.readKey()
 	}
 	return x, p
 }
 
-// Limits of the time in which a body that is read into memory has to arrive:
-// a start, and more for a long one.
-const (
-	bodyTimeout     = 15 * time.Second
-	bodyBytesSecond = 256 << 10
-)
+// plainBody refuses a body that is packed: nothing here unpacks it, and a
+// content would be stored as something that it is not.
+func (x *exchange) plainBody() *api.Problem {
+	for _, coding := range x.r.Header.Values("Content-Encoding") {
+		if !strings.EqualFold(coding, "identity") {
+			return api.InvalidField("Content-Encoding", "Content-Encoding: %.40q is not taken; send the bytes as they are", coding)
+		}
+	}
+	return nil
+}
 
 // readBody takes the body into memory: it is hashed, and may be sent again.
 func (x *exchange) readBody(w http.ResponseWriter) *api.Problem {
@@ -171,7 +185,10 @@ func (x *exchange) readBody(w http.ResponseWriter) *api.Problem {
 	if size < 0 || size > limit {
 		size = limit
 	}
-	timeout := bodyTimeout + time.Duration(size/bodyBytesSecond)*time.Second
+	if p := x.reserve(size); p != nil {
+		return p
+	}
+	timeout := x.server.limits.BodyTimeout + time.Duration(size/bodyBytesSecond)*time.Second
 	control := http.NewResponseController(w)
 	bounded := control.SetReadDeadline(time.Now().Add(timeout)) == nil // a request of this process has no connection
 	body, err := io.ReadAll(http.MaxBytesReader(w, x.r.Body, limit))

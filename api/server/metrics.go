@@ -16,6 +16,8 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	open     *prometheus.GaugeVec
+	refused  *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -27,8 +29,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "holdfast_http_request_seconds", Help: "Time to answer, by route and method.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
 		}, []string{"route", "method"}),
+		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "holdfast_http_open", Help: "Places taken at present of those that are bounded, by kind and port.",
+		}, []string{"kind", "port"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "holdfast_http_refused_total", Help: "Requests refused because all places of their kind were taken, by kind and port.",
+		}, []string{"kind", "port"}),
 	}
-	if err := errors.Join(reg.Register(m.requests), reg.Register(m.seconds)); err != nil {
+	if err := errors.Join(reg.Register(m.requests), reg.Register(m.seconds), reg.Register(m.open), reg.Register(m.refused)); err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	return m, nil

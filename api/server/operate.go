@@ -93,7 +93,7 @@ func (s *Server) putSnapshot(w http.ResponseWriter, r *http.Request) error {
 		return noAnswer(false, x.timeout)
 	}
 	// The whole body has to arrive within the time of a slow line.
-	patience := bodyTimeout + time.Duration(r.ContentLength/bodyBytesSecond)*time.Second
+	patience := s.limits.BodyTimeout + time.Duration(r.ContentLength/bodyBytesSecond)*time.Second
 	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) == nil {
 		defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }()
 	}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/fsm"
@@ -56,8 +58,27 @@ func (s *Server) describe(ctx context.Context, err error) *api.Problem {
 	return api.NewProblem(api.Internal, "the server failed on this request; its log says where")
 }
 
-// dress adds the headers that repeat the problem, and the leader.
+// textMax bounds the words of an answer: they may quote the request.
+const textMax = 1000
+
+// oneLine is a text without what would break the line that it is printed in.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	if len(text) > textMax {
+		text = strings.ToValidUTF8(text[:textMax], "") + " …"
+	}
+	return text
+}
+
+// dress puts the words into one line and adds the headers that repeat the
+// problem, and the leader.
 func (s *Server) dress(w http.ResponseWriter, p *api.Problem) {
+	p.Detail, p.Field = oneLine(p.Detail), api.NullString(oneLine(string(p.Field)))
 	w.Header().Set(api.HeaderCode, string(p.Code))
 	if p.Status == http.StatusServiceUnavailable || p.Status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1")

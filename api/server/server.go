@@ -99,6 +99,7 @@ type ContentWrite struct {
 	Chain   placement.ChainID
 	Size    int64
 	IfMatch string // SHA-256 that the current content must have; "" = any
+	First   bool   // there must be no content yet
 	Key     string // idempotency key of the commit, never empty
 	Actor   string
 	Reason  string
@@ -127,6 +128,7 @@ type Config struct {
 	// Authenticate says whose a token is. nil = everybody may do everything,
 	// under the name "anonymous".
 	Authenticate func(token string) (Caller, bool)
+	Limits       Limits      // zero fields = defaults
 	OnError      func(error) // told of panics and other defects; nil = nobody
 }
 
@@ -159,6 +161,9 @@ type Server struct {
 	metrics *metrics
 	tally   tally
 	fields  fieldTable
+	limits  Limits
+	clients *gates // of the API's port
+	peers   *gates // of the node port
 }
 
 // New returns a server. It starts nothing; mount it as an [http.Handler].
@@ -173,7 +178,8 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api server: %w", err)
 	}
-	s := &Server{cfg: cfg, mux: http.NewServeMux(), routes: map[string]*route{}, metrics: m}
+	s := &Server{cfg: cfg, mux: http.NewServeMux(), routes: map[string]*route{}, metrics: m, limits: cfg.Limits.withDefaults()}
+	s.clients, s.peers = newGates(s.limits, m, "http"), newGates(s.limits, m, "node")
 	if err := cfg.Metrics.Register(newHealthCollector(cfg.State, &s.tally)); err != nil {
 		return nil, fmt.Errorf("api server: registering metrics: %w", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -85,31 +84,13 @@ func TestNullIsTheDefault(t *testing.T) {
 	into[api.Node](t, ask(t, s, http.MethodPost, "/v1/nodes/n2/drain", `{"deadline":null}`), http.StatusOK)
 }
 
-// oneConn is a listener with a single connection.
-type oneConn chan net.Conn
-
-func (l oneConn) Accept() (net.Conn, error) {
-	c, ok := <-l
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return c, nil
-}
-func (l oneConn) Close() error   { return nil }
-func (l oneConn) Addr() net.Addr { return &net.IPAddr{} }
-
 // A body that stalls must end its request in 15 seconds; one that came whole
 // must not, however long the answer takes, and its connection must live on.
 func TestStalledBody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBackend(t)
 		_, s := b.serve("n1")
-		near, far := net.Pipe()
-		l := make(oneConn, 1)
-		l <- far
-		server := &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
-		served := make(chan error, 1)
-		go func() { served <- server.Serve(l) }()
+		near := pipes(t, s)()
 		answers := bufio.NewReader(near)
 		put := func(id string, size int, body string) (int, time.Duration) {
 			start := time.Now()
@@ -138,12 +119,6 @@ func TestStalledBody(t *testing.T) {
 		if _, err := near.Read(make([]byte, 1)); err == nil {
 			t.Error("the connection of the stalled body must be closed")
 		}
-		close(l)
-		_ = near.Close()
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-		<-served
 	})
 }
 

@@ -21,11 +21,14 @@ func (w *World) lead() error {
 	}
 	v := w.machine.View()
 	in := scheduler.Input{View: &v.View, Facts: w.facts, Now: v.Now, Config: v.Config, Scorer: w.scorer, Cursor: w.cursor, Work: w.work()}
-	plan := w.planner.Plan(in, w.changes(v))
-	if err := w.compare(in, plan); err != nil {
-		return err
+	plan, blind := w.blindPlan(in)
+	if !blind {
+		plan = w.planner.Plan(in, w.changes(v))
+		if err := w.compare(in, plan); err != nil {
+			return err
+		}
+		w.cursor = plan.Next
 	}
-	w.cursor = plan.Next
 	batch := fsm.Batch{Now: w.clock, Term: w.term, ConfigAt: v.ConfigGeneration}
 	for _, d := range plan.Decisions {
 		batch.Ops = append(batch.Ops, fsm.Op{Actor: "scheduler", Reason: d.Reason.String(), Body: fsm.NewDecide(d)})
@@ -41,6 +44,20 @@ func (w *World) lead() error {
 		w.late = append(w.late, batch)
 	}
 	return w.commit(batch, w.term)
+}
+
+// blindPlan is, now and then, the plan of a leader that does not know what holds
+// moves back: a restore guard, a freeze, a repair pause. A plan of before they
+// began is refused for its age already, and ours knows of them; so only such a
+// one shows that Apply asks for itself.
+func (w *World) blindPlan(in scheduler.Input) (scheduler.Plan, bool) {
+	v := *in.View
+	if v.RestoreGuard == nil && v.Freeze == nil && v.RepairPause == nil || !w.chance("hold overlooked", 4) {
+		return scheduler.Plan{}, false
+	}
+	v.RestoreGuard, v.Freeze, v.RepairPause = nil, nil, nil
+	in.View = &v
+	return scheduler.Decide(in), true
 }
 
 // compare holds some plans against the full Decide (rule S25).

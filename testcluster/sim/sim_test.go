@@ -87,7 +87,7 @@ func TestSeedRepeats(t *testing.T) {
 // kinds are the faults that must strike somewhere in a full run.
 var kinds = []string{
 	"crash", "restart", "disk replaced", "cable out", "node left", "node changed",
-	"leader change", "leader busy", "leader paused", "plan late", "plan repeated",
+	"leader change", "leader busy", "leader paused", "plan late", "plan repeated", "hold overlooked",
 	"batch of a deposed leader", "entry of an older term", "wall clock wrong", "node's clock wrong",
 	"report lost", "report late", "report repeated", "reports reordered", "inventory in parts", "view stale", "node busy",
 	"pull slow", "pull stalled", "pull failed", "put", "put lost", "put late",

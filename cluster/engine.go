@@ -20,6 +20,7 @@ import (
 type engine struct {
 	raft      *raft.Raft
 	trans     *raft.NetworkTransport
+	streams   *raftStreams
 	heartbeat time.Duration
 }
 
@@ -27,10 +28,10 @@ type engine struct {
 // it is, unless the newest snapshot is ahead of it.
 func (n *Node) startEngine(live *live, heartbeat time.Duration) error {
 	streams := &raftStreams{
-		Listener: n.mux.Accept(transport.KindRaft), mux: n.mux, ready: live.entered, closed: make(chan struct{}),
+		Listener: n.mux.Accept(transport.KindRaft), mux: n.mux, ready: live.entered, closed: make(chan struct{}), hangup: n.hangups.ring, open: map[string]int{},
 		enter: func(peer transport.Identity) error { return live.entry.enterRaft(context.Background(), peer) },
 	}
-	e := &engine{heartbeat: heartbeat}
+	e := &engine{heartbeat: heartbeat, streams: streams}
 	e.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, ServerAddressProvider: bookOf{n}, Logger: calmLog{n.log.Named("raft-net"), n},
 		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: 10 * time.Second, MsgpackUseNewTimeFormat: true,

@@ -53,6 +53,7 @@ type Node struct {
 	ready      atomic.Bool
 	book       atomic.Pointer[book]
 	leaders    bell // rings when the leader, or its reign, may have changed
+	hangups    bell // rings when the last raft stream of a peer has ended
 	calls      gate // calls that use raft
 	restores   chan restoring
 	retimes    chan retiming

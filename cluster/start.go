@@ -62,6 +62,7 @@ func (n *Node) start(ctx context.Context, crew *crew) error {
 	crew.run("leadership", n.leadership)
 	crew.run("timers", n.lag.watch)
 	crew.run("patience", n.patience)
+	crew.run("death of a leader", n.bereft)
 	crew.run("gauges", n.gauges)
 	return ctx.Err()
 }

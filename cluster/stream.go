@@ -18,8 +18,12 @@ type raftStreams struct {
 	// enter is called before raft gets an accepted stream. An error closes it.
 	enter  func(transport.Identity) error
 	ready  <-chan struct{} // closed when enter may be called
+	hangup func()          // called when the last stream of a peer has ended
 	closed chan struct{}
 	once   sync.Once
+
+	mu   sync.Mutex
+	open map[string]int // accepted streams that are open, by instance
 }
 
 // Close ends Accept.
@@ -45,8 +49,45 @@ func (s *raftStreams) Accept() (net.Conn, error) {
 			conn.Close()
 			continue
 		}
-		return conn, nil
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.open[peer.Instance]++
+		return &countedStream{Conn: conn, ended: sync.OnceFunc(func() { s.ended(peer.Instance) })}, nil
 	}
+}
+
+// ended notes the end of an accepted stream.
+func (s *raftStreams) ended(instance string) {
+	s.mu.Lock()
+	s.open[instance]--
+	last := s.open[instance] == 0
+	if last {
+		delete(s.open, instance)
+	}
+	s.mu.Unlock()
+	if last {
+		s.hangup()
+	}
+}
+
+// from returns how many streams that a server has opened are open.
+func (s *raftStreams) from(id raft.ServerID) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open[string(id)]
+}
+
+// countedStream is an accepted stream. raft closes it as soon as it cannot be
+// read any more.
+type countedStream struct {
+	net.Conn
+	ended func()
+}
+
+// Close implements net.Conn.
+func (c *countedStream) Close() error {
+	defer c.ended()
+	return c.Conn.Close()
 }
 
 // Dial opens a stream to a server.

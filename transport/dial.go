@@ -2,9 +2,11 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 )
 
@@ -31,6 +33,16 @@ func (m *Mux) Dial(ctx context.Context, kind Kind, addr string) (*Conn, error) {
 		return nil, fmt.Errorf("%s stream to %s: %w", kind, addr, err)
 	}
 	return c, nil
+}
+
+// Vacant tells whether the host at addr answers that nothing listens there, by
+// a fresh dial. No answer, or any other, is a no.
+func (m *Mux) Vacant(ctx context.Context, addr string) bool {
+	conn, err := m.cfg.Network.Dial(ctx, addr)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 func (m *Mux) dial(ctx context.Context, kind Kind, addr string) (*Conn, error) {

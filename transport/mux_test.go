@@ -535,6 +535,27 @@ func TestSystemResolve(t *testing.T) {
 	}
 }
 
+// A port is vacant when its host refuses, and only then: provoked by a node that
+// runs, then by one that has ended, and by a caller with no time left.
+func TestVacant(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		a, b := start(t, p, identity("a"), nil), start(t, p, identity("b"), nil)
+		address := b.AdvertiseAddr()
+		if a.Vacant(t.Context(), address) {
+			t.Error("the port of a node that runs counts as vacant")
+		}
+		b.stop()
+		if !a.Vacant(t.Context(), address) {
+			t.Error("the port of a node that has ended does not count as vacant")
+		}
+		late, cancel := context.WithCancel(t.Context())
+		cancel()
+		if a.Vacant(late, address) {
+			t.Error("no answer counts as a refusal")
+		}
+	})
+}
+
 // A dial ends with its context, or after the configured time when the other
 // end accepts but never answers.
 func TestDialGivesUp(t *testing.T) {

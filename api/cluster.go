@@ -20,6 +20,14 @@ type ClusterStatus struct {
 	RepairPause  *RepairPause `json:"repair_pause"`
 	RestoreGuard *Guard       `json:"restore_guard"`
 	Orphans      int          `json:"orphans"`
+	Heartbeat    *Heartbeat   `json:"heartbeat"` // null = none was committed yet
+}
+
+// Heartbeat is how long voters wait for their leader before they elect another.
+type Heartbeat struct {
+	Timeout Duration    `json:"timeout"`
+	Reason  string      `json:"reason"` // why it is not shorter
+	Since   ClusterTime `json:"since"`
 }
 
 // Cluster says which cluster answers.

@@ -90,6 +90,9 @@ func (s *Server) getStatus(ctx context.Context, _ *ReadParams) (*api.ClusterStat
 	if v.RestoreGuard != nil {
 		out.RestoreGuard = &api.Guard{Missing: texts(v.RestoreGuard)}
 	}
+	if h := v.Heartbeat; h.Timeout > 0 {
+		out.Heartbeat = &api.Heartbeat{Timeout: api.Duration(h.Timeout), Reason: h.Reason, Since: api.ClusterTime(h.Since)}
+	}
 	return out, nil
 }
 

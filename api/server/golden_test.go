@@ -49,6 +49,7 @@ func furnish(t *testing.T, b *backend, s *Server) {
 	b.must(&fsm.Report{Node: "n3", Lineage: lineage, Incarnation: n3.Incarnation, Inventory: true, Items: append(heldBy(b, "n3"),
 		fsm.ReportItem{Chain: "forgotten", Epoch: 2, Phase: fsm.ReportReady, SHA256: strings.Repeat("ab", 32), SizeBytes: 7})})
 	b.must(&fsm.SetFreeze{For: time.Hour})
+	b.must(&fsm.SetHeartbeat{Timeout: 300 * time.Millisecond})
 }
 
 // heldBy is the inventory of what the state believes a node holds ready.
@@ -69,7 +70,7 @@ func heldBy(b *backend, node placement.NodeID) []fsm.ReportItem {
 // shapes are the answers of the contract: how each is asked for, and the keys
 // that it must have, nested ones after a dot ("[]" goes into a list).
 var shapes = []struct{ name, method, path, body, keys string }{
-	{"status", "GET", "/v1/status", "", `cluster node version leader term index revision cluster_time nodes voters chains moves_open freeze repair_pause restore_guard orphans
+	{"status", "GET", "/v1/status", "", `cluster node version leader term index revision cluster_time nodes voters chains moves_open freeze repair_pause restore_guard orphans heartbeat heartbeat.timeout heartbeat.reason heartbeat.since
 		cluster.id cluster.name cluster.lineage cluster.feature_level leader.node leader.http nodes.alive nodes.suspect nodes.sick nodes.dead
 		chains.total chains.healthy chains.under chains.over chains.unavailable chains.unplaceable chains.quarantined freeze.reason freeze.actor freeze.until`},
 	{"raft", "GET", "/v1/raft", "", `node leader term index commit_index servers leader.node leader.http

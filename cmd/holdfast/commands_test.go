@@ -66,6 +66,7 @@ func exampleAnswers() map[string]any {
 		Chains: api.ChainCounts{Total: 10, Healthy: 8, Under: 2}, MovesOpen: 1, Orphans: 2,
 		Freeze: &api.Freeze{Reason: "night", Actor: "ann", Until: seconds(7200)}, RepairPause: &api.RepairPause{Nodes: []string{"n3"}, Until: seconds(4000)},
 		RestoreGuard: &api.Guard{Missing: []string{"n3"}},
+		Heartbeat:    &api.Heartbeat{Timeout: api.Duration(600 * time.Millisecond), Reason: "n2: its longest stable write took 52ms"},
 	}
 	decision := api.Decision{
 		Revision: 54, Chain: "web", Kind: "open-move", Cause: "balance", From: "n3", To: "n4", Reason: "load: 0.31 is below 0.5", Verdict: "accepted",

@@ -48,6 +48,9 @@ func writeStatus(w io.Writer, s *api.ClusterStatus) {
 		{s.Nodes.Alive, "alive"}, {s.Nodes.Suspect, "suspect"}, {s.Nodes.Sick, "sick"}, {s.Nodes.Dead, "dead"},
 	}))
 	fmt.Fprintf(w, "voters\t%s\n", list(s.Voters))
+	if h := s.Heartbeat; h != nil {
+		fmt.Fprintf(w, "heartbeat\t%s (%s)\n", h.Timeout, h.Reason)
+	}
 	c := s.Chains
 	fmt.Fprintf(w, "chains\t%d: %s\n", c.Total, counts([]count{
 		{c.Healthy, "healthy"},

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"github.com/holdfast-cluster/holdfast/transport"
 )
 
 // joinsMax is how many addresses are tried at once.
@@ -47,12 +49,22 @@ func (g *Gossip) join(ctx context.Context, list *memberlist.Memberlist, address 
 	_, err := list.Join([]string{address})
 	switch {
 	case ctx.Err() != nil:
+	case err != nil && foreign(err.Error()):
+		if g.firstTime(address, "foreign") {
+			g.cfg.Logger.Warn("the address belongs to another cluster: check --cluster and --join", "address", address, "error", oneLine(err))
+		}
 	case err != nil && g.firstTime(address, err.Error()):
 		g.cfg.Logger.Info("cannot join yet, trying again", "address", address, "error", oneLine(err))
 	case err == nil:
 		g.firstTime(address, "")
 		g.cfg.Logger.Debug("joined", "address", address)
 	}
+}
+
+// foreign tells whether the other end is of another cluster, which goes on until
+// somebody changes a setting. memberlist leaves only the text of a refusal.
+func foreign(text string) bool {
+	return strings.Contains(text, "("+transport.CodeWrongClusterName+")") || strings.Contains(text, "("+transport.CodeWrongClusterID+")")
 }
 
 // oneLine returns the words of an error of memberlist, which puts each of

@@ -463,12 +463,7 @@ func TestAddressInUse(t *testing.T) {
 		if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "TCP address "+a.AdvertiseAddr()+" is in use") {
 			t.Errorf("got %v, want in use, naming the address", err)
 		}
-		udp, err := p.network("b").ListenPacket(p.listen("b"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer udp.Close()
-		addr := udp.LocalAddr().String()
+		addr := takenUDP(t, p)
 		cfg.Network, cfg.Listen = p.network("b"), addr
 		if m, err = transport.New(cfg); err != nil {
 			t.Fatal(err)
@@ -482,6 +477,26 @@ func TestAddressInUse(t *testing.T) {
 		}
 		ln.Close()
 	})
+}
+
+// takenUDP takes a UDP port of b whose TCP port nothing on this machine has.
+func takenUDP(t *testing.T, p place) string {
+	t.Helper()
+	for range 100 {
+		udp, err := p.network("b").ListenPacket(p.listen("b"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := p.network("b").Listen(udp.LocalAddr().String())
+		if err == nil {
+			ln.Close()
+			t.Cleanup(func() { udp.Close() })
+			return udp.LocalAddr().String()
+		}
+		udp.Close()
+	}
+	t.Fatal("no port is free in TCP and UDP")
+	return ""
 }
 
 // Configurations that cannot work are refused by New, and an advertised port 0

@@ -29,7 +29,8 @@ type Node struct {
 	MemoryFreeBytes *int64   `json:"memory_free_bytes"` // available to programs
 }
 
-// Addresses says where a node is reached, each as host:port.
+// Addresses says where a node is reached, each as host:port; that of an API
+// with TLS begins with https://.
 type Addresses struct {
 	Node    string     `json:"node"`
 	HTTP    string     `json:"http"`

@@ -48,5 +48,5 @@ func (p *Problem) Error() string {
 // Leader says which node leads, and where its API is.
 type Leader struct {
 	Node string `json:"node"`
-	HTTP string `json:"http"` // host:port
+	HTTP string `json:"http"` // host:port, after https:// if it speaks TLS
 }

@@ -342,6 +342,7 @@ func TestStrangers(t *testing.T) {
 		}
 	}
 	m.rolesHold()
+	m.flooded()
 
 	m.tls.dir = filepath.Join(m.dir, "strangers") // flags of n4 and n5
 	carry(t, filepath.Join(m.tls.dir, "tokens.yaml"), filepath.Join(m.dir, "tokens.yaml"))
@@ -370,6 +371,95 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("n%d complains %d times about one stranger", i, got)
 		}
 	}
+}
+
+// flooded opens hundreds of connections to both ports of the leader, silent, with
+// half a handshake, or with noise, and checks that the leader goes on to lead and to
+// serve, complains in a few lines, and has nothing left of them afterwards.
+func (m *machines) flooded() {
+	m.t.Helper()
+	leader := m.leader()
+	before, err := m.client(leader).Status(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	lines, goroutines := m.lines(leader), m.goroutines(leader)
+	var conns []net.Conn
+	for i := range 1500 {
+		addr := m.node(leader)
+		if i%5 == 0 {
+			addr = m.http(leader)
+		}
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		conns = append(conns, c)
+		switch i % 3 {
+		case 1:
+			_, _ = c.Write([]byte{22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3}) // a handshake that says no more; cut off or not, it stays open here
+		case 2:
+			_, _ = c.Write(bytes.Repeat([]byte("noise"), 100))
+		}
+		if i%100 == 0 {
+			if _, err := m.client(leader).PutChain(m.t.Context(), fmt.Sprintf("flood-%d", i), api.Spec{}); err != nil {
+				m.t.Error(err)
+			}
+		}
+	}
+	m.eventually(time.Minute, "the leader has got rid of the strangers", func() error {
+		if now := m.goroutines(leader); now > goroutines+100 {
+			return fmt.Errorf("%d goroutines, %d before", now, goroutines)
+		}
+		return nil
+	})
+	for _, c := range conns {
+		c.Close()
+	}
+	after, err := m.client(leader).Status(m.t.Context())
+	if err != nil || after.Leader == nil || after.Term != before.Term {
+		m.t.Errorf("term %d before, and now %+v, %v", before.Term, after, err)
+	}
+	if more := m.lines(leader) - lines; more > 200 {
+		m.t.Errorf("1,500 connections left %d lines in the log of the leader", more)
+	}
+}
+
+// lines counts what a node has logged, its decisions left out.
+func (m *machines) lines(i int) int {
+	m.t.Helper()
+	log, err := os.ReadFile(m.log(i))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	count := 0
+	for line := range strings.Lines(string(log)) {
+		if !strings.Contains(line, "decision:") && !strings.Contains(line, "holder:") {
+			count++
+		}
+	}
+	return count
+}
+
+// goroutines reads how many a node has.
+func (m *machines) goroutines(i int) int {
+	m.t.Helper()
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: m.tls.roots}, DisableKeepAlives: true}}
+	resp, err := web.Get("https://" + m.http(i) + "/metrics")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\ngo_goroutines ")
+	var n int
+	if _, err := fmt.Sscan(rest, &n); err != nil {
+		m.t.Fatalf("no go_goroutines in the metrics: %v", err)
+	}
+	return n
 }
 
 // rolesHold asks for what the roles differ in, through a node that does not

@@ -306,7 +306,6 @@ func TestSilentStreams(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer conn.Close()
 			strangers = append(strangers, conn)
 		}
 		b := start(t, net, 2, options{seeds: []string{"n1:7400"}})
@@ -317,6 +316,7 @@ func TestSilentStreams(t *testing.T) {
 			if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
 				open++
 			}
+			conn.Close()
 		}
 		if open > streamsMax || open == 0 {
 			t.Errorf("%d silent streams are open, want at most %d", open, streamsMax)

@@ -1,7 +1,11 @@
 package secure
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"io/fs"
 	"net"
@@ -92,8 +96,9 @@ func talk(t *testing.T, accept func(net.Conn) (net.Conn, error), dial func(net.C
 func (c *Certificates) dial(conn net.Conn) (net.Conn, error) { return c.Dial(conn, "") }
 
 // Two nodes of a cluster talk. Who has a certificate of another authority, of
-// another cluster, of no node, an expired one or none, and who speaks an older
-// TLS or none, is refused at both ends, whichever of them is the stranger.
+// another cluster, of no node, signed by itself, for servers or clients only, an
+// expired one or none, and who speaks an older TLS or none, is refused at both
+// ends, whichever of them is the stranger.
 func TestNodePort(t *testing.T) {
 	root := t.TempDir()
 	ours := filepath.Join(root, "ours")
@@ -106,13 +111,20 @@ func TestNodePort(t *testing.T) {
 	otherCluster := loaded(t, made(t, ours, "test", "y", 9), "test")
 	person := certificateOf(t, ours, "anna", "anna.example.com", 9)
 	expired := certificateOf(t, ours, "old", "node.prod.holdfast", -1)
+	selfSigned := odd(t, ours, true, x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth)
+	serverOnly := odd(t, ours, false, x509.ExtKeyUsageServerAuth)
+	clientOnly := odd(t, ours, false, x509.ExtKeyUsageClientAuth)
 	for name, tc := range map[string]struct {
 		pair       *tls.Certificate
 		edit       func(*tls.Config)
 		weSay      string // when it dials us
 		weSayToo   string // when we dial it
 		notAServer bool
+		notAClient bool
 	}{
+		"signed by itself":          {pair: &selfSigned, weSay: "unknown authority", weSayToo: "unknown authority"},
+		"for servers only":          {pair: &serverOnly, weSay: "incompatible key usage", notAServer: true},
+		"for clients only":          {pair: &clientOnly, weSayToo: "incompatible key usage", notAClient: true},
 		"other authority":           {pair: &otherCA.now.Load().server.Certificates[0], weSay: "unknown authority", weSayToo: "unknown authority"},
 		"other cluster of the same": {pair: &otherCluster.now.Load().server.Certificates[0], weSay: "of no node of this cluster: it must bear the name node.prod.holdfast", weSayToo: "not node.prod.holdfast"},
 		"a person's, of the same":   {pair: &person, weSay: "of no node of this cluster", weSayToo: "not node.prod.holdfast"},
@@ -124,12 +136,13 @@ func TestNodePort(t *testing.T) {
 			cfg := &tls.Config{InsecureSkipVerify: true, ClientAuth: tls.RequestClientCert} // a stranger is not particular
 			if tc.pair != nil {
 				cfg.Certificates = []tls.Certificate{*tc.pair}
+				cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return tc.pair, nil } // also one that was not asked for
 			}
 			if tc.edit != nil {
 				tc.edit(cfg)
 			}
 			server, client := talk(t, a.Accept, func(c net.Conn) (net.Conn, error) { return tls.Client(c, cfg), nil })
-			if server == nil || !strings.Contains(server.Error(), tc.weSay) || client == nil {
+			if !tc.notAClient && (server == nil || !strings.Contains(server.Error(), tc.weSay) || client == nil) {
 				t.Errorf("it dials us: we say %v, it gets %v; want %q", server, client, tc.weSay)
 			}
 			if tc.notAServer {
@@ -148,6 +161,30 @@ func TestNodePort(t *testing.T) {
 	if _, client := talk(t, plain, a.dial); client == nil || !strings.Contains(client.Error(), "does not speak TLS") {
 		t.Errorf("we dial a plain port: %v", client)
 	}
+}
+
+// odd makes a certificate with a node's name, by the authority of a directory or
+// by itself, good for these usages only.
+func odd(t *testing.T, dir string, bySelf bool, usages ...x509.ExtKeyUsage) tls.Certificate {
+	t.Helper()
+	ca, err := (&writer{dir: dir}).authority("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := template("odd", 1)
+	cert.KeyUsage, cert.ExtKeyUsage, cert.DNSNames = x509.KeyUsageDigitalSignature, usages, []string{"node.prod.holdfast"}
+	if bySelf {
+		ca = &authority{cert, key}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, ca.cert, &key.PublicKey, ca.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
 // certificateOf signs what Init would not: any name, any time.

@@ -183,9 +183,7 @@ func (w *World) restore() error {
 	w.told = w.machine.View().Revision
 	w.turned = map[placement.ChainID]placement.Revision{}
 	for _, c := range w.chains() {
-		if c.Content != nil {
-			w.turned[c.ID] = c.Content.Version
-		}
+		w.turned[c.ID] = version(c)
 	}
 	return w.elect() // the leader's loop starts as if newly elected
 }

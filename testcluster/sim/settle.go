@@ -124,8 +124,17 @@ func (w *World) gone(c *placement.Chain) bool {
 }
 
 // excused tells whether the copies of a chain may be gone: a restore of an older
-// state brought its content back, whose bytes may have been superseded
-// everywhere, or its last disk was replaced.
+// state brought its content back, or that it has none, and what lay on the disks
+// then may have been superseded everywhere; or its last disk was replaced.
 func (w *World) excused(c *placement.Chain) bool {
-	return c.Content != nil && w.turned[c.ID] == c.Content.Version || w.spoiled[c.ID]
+	turned, ok := w.turned[c.ID]
+	return ok && turned == version(c) || w.spoiled[c.ID]
+}
+
+// version is that of the chain's content, 0 while it has none.
+func version(c *placement.Chain) placement.Revision {
+	if c.Content == nil {
+		return 0
+	}
+	return c.Content.Version
 }

@@ -76,7 +76,7 @@ func (s *Store) Receive(ctx context.Context, u Upload, body io.Reader) (Stored, 
 
 func (s *Store) admit(u Upload) (placement.Incarnation, error) {
 	if _, err := placement.ParseChainID(string(u.Chain)); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w: %w", err, ErrMismatch)
 	}
 	if u.Size < 0 {
 		return 0, fmt.Errorf("a size of %d bytes cannot be: %w", u.Size, ErrMismatch)

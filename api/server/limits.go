@@ -200,9 +200,12 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 		b.got, b.left = 0, b.stall
 	}
 	switch {
+	case err == nil:
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return n, api.InvalidField("body", "body: fewer than %d bytes came within %v", stallBytes, b.stall)
-	case err != nil && bounded:
+	case !errors.Is(err, io.EOF):
+		return n, api.InvalidField("body", "body: it broke off: %v", err)
+	case bounded:
 		_ = b.control.SetReadDeadline(time.Time{}) // all is here: what follows waits for the answer
 	}
 	return n, err //nolint:wrapcheck // io.EOF must stay what it is

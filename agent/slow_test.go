@@ -1,0 +1,116 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-cluster/holdfast/api"
+	"github.com/holdfast-cluster/holdfast/api/client"
+)
+
+// begun sends the head and a first part of a content PUT to a node, and
+// returns what reads the answer.
+func (w *world) begun(name, id string, size int64, part []byte) (net.Conn, *bufio.Reader) {
+	w.t.Helper()
+	conn, err := w.web.DialContext(context.Background(), "tcp", w.agents[name].HTTPAddr())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "PUT /v1/chains/%s/content HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", id, size)
+	if _, err := conn.Write(part); err != nil {
+		w.t.Fatal(err)
+	}
+	return conn, bufio.NewReader(conn)
+}
+
+// files lists what lies in the content directories of all nodes.
+func (w *world) files() (found []string) {
+	w.t.Helper()
+	for name := range w.agents {
+		dir := filepath.Join(w.root, name, contentDir)
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				found = append(found, path)
+			}
+			return err
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return found
+}
+
+// A content PUT whose client stops sending, or goes away, must end with an
+// answer if anybody is there to hear it, and leave neither a file nor booked
+// space on any node: the next of the same size, which needs most of the
+// volumes, must find room.
+func TestSlowPut(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		w.chain("c", 3)
+		before := w.files()
+		const size = 60 << 30 // of 85 GiB above the reserve
+		for _, leaves := range []bool{false, true, false} {
+			begin := time.Now()
+			conn, r := w.begun("n2", "c", size, text(1<<20))
+			w.until("bytes are stored", func() bool { return len(w.files()) > len(before) })
+			_, other := w.begun("n1", "c", size, text(1<<20))
+			if resp, err := http.ReadResponse(other, nil); err != nil || resp.StatusCode != http.StatusInsufficientStorage && resp.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("a second content of that size beside the first: %v %v", resp, err)
+			}
+			if leaves {
+				conn.Close()
+			} else {
+				resp, err := http.ReadResponse(r, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, _ := io.ReadAll(resp.Body) // the status says enough
+				if took := time.Since(begin); resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "broke off") || took > time.Minute {
+					t.Errorf("answered %d %s after %v", resp.StatusCode, text, took)
+				}
+			}
+			w.until("nothing is left of it", func() bool { return len(w.files()) == len(before) })
+		}
+		if _, err := w.client("n3").PutContent(t.Context(), "c", bytes.NewReader(text(100)), 100); err != nil {
+			t.Errorf("a content afterwards: %v", err)
+		}
+	})
+}
+
+// If-None-Match: * on a content must store the first and refuse all others,
+// through any node; a retry of the first is answered as it was.
+func TestFirstContent(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		w.chain("c", 3)
+		put := func(name, key string, body []byte) (*api.ContentPut, error) {
+			return w.client(name).PutContent(t.Context(), "c", bytes.NewReader(body), int64(len(body)), client.CreateOnly(), client.Key(key))
+		}
+		first, err := put("n1", "one", text(1000))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := put("n2", "one", text(1000)); err != nil || again.Version != first.Version {
+			t.Errorf("a retry: %+v %v", again, err)
+		}
+		if _, err := put("n3", "two", text(2000)); !is(err, api.StaleContent) {
+			t.Errorf("a second content: %v, want stale-content", err)
+		}
+		if got, err := w.get("n2", "c"); err != nil || !bytes.Equal(got, text(1000)) {
+			t.Errorf("the content is %d bytes, %v", len(got), err)
+		}
+	})
+}

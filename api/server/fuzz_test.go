@@ -74,7 +74,7 @@ func FuzzRoutes(f *testing.F) {
 		defer cancel()
 		r, err := http.NewRequestWithContext(ctx, rt.method, "http://n1"+path, strings.NewReader(body))
 		if err != nil {
-			t.Skip() // no URL
+			return // it is no URL
 		}
 		r.URL.RawQuery = query
 		setHeader(r.Header, header)

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -185,40 +184,6 @@ func TestSlowContent(t *testing.T) {
 		synctest.Wait()
 		if got := b.m.View().Revision; got != before || s.clients.contents.within.Load() != 0 {
 			t.Errorf("revision %d, was %d; %d places are still taken", got, before, s.clients.contents.within.Load())
-		}
-	})
-}
-
-// after is a Content that takes its time when all bytes are there.
-type after struct {
-	Content
-	pause time.Duration
-}
-
-func (a after) Put(ctx context.Context, w ContentWrite, body io.Reader) (api.ContentPut, error) {
-	data, err := io.ReadAll(body)
-	if err != nil {
-		return api.ContentPut{}, err
-	}
-	time.Sleep(a.pause)
-	if ctx.Err() != nil {
-		return api.ContentPut{}, context.Cause(ctx)
-	}
-	return a.Content.Put(ctx, w, bytes.NewReader(data))
-}
-
-// The time that the sender of a content has must end with its last byte: a
-// commit that takes longer must not be cut short.
-func TestSlowCommit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBackend(t)
-		_, s := b.serve("n1", func(cfg *Config) { cfg.Content = after{cfg.Content, 5 * time.Minute} })
-		b.must(fsm.NewPutChain("c", placement.Spec{Desired: 1}))
-		b.settle()
-		near := pipes(t, s)()
-		fmt.Fprint(near, "PUT /v1/chains/c/content HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
-		if resp, p := answerOf(t, bufio.NewReader(near)); resp.StatusCode != http.StatusOK {
-			t.Errorf("%d %s", resp.StatusCode, p.Detail)
 		}
 	})
 }

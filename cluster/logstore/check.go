@@ -2,7 +2,6 @@ package logstore
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -16,73 +15,85 @@ const (
 	metaAt       = 16 // behind the page's own head
 	metaMagic    = 0xED0CDAED
 	metaPageSize = 8  // from metaAt on, as all below
-	metaPages    = 40 // how many pages the file has at least
+	metaRoot     = 16 // page of the bucket of buckets
+	metaFreelist = 32 // page of the list of free pages
+	metaPages    = 40 // how many pages are used or free
+	metaTx       = 48 // number of the write
 	metaSum      = 56 // FNV-1a of what stands before
 	metaEnd      = 64
 )
 
-// checkMetas looks at both meta pages of the file. bolt itself is content with
-// one: it takes the older when the newer is damaged, and so forgets the last
-// write, which may be a vote. A crash cannot leave that, because what counts of
-// a page lies within one sector. bolt would also read beyond the end of a file
-// that was cut short.
-func checkMetas(file *os.File) error {
+// meta is what one meta page says.
+type meta struct{ pageSize, root, freelist, pages, tx uint64 }
+
+// checkMetas looks at both meta pages of the file, and returns the newer. bolt
+// itself is content with one: it takes the older when the newer is damaged, and
+// so forgets the last write, which may be a vote. A crash cannot leave that,
+// because what counts of a page lies within one sector. bolt would also read
+// beyond the end of a file that was cut short. ok is false for a new file.
+func checkMetas(file *os.File) (newer meta, ok bool, err error) {
 	info, err := file.Stat()
 	if err != nil || info.Size() == 0 {
-		return err // a new file
+		return meta{}, false, err
 	}
 	pageSize := os.Getpagesize() // of a page that cannot be read
 	var pages uint64
 	for i := range 2 {
 		page := make([]byte, metaAt+metaEnd)
 		if _, err := file.ReadAt(page, int64(i*pageSize)); err != nil {
-			return fmt.Errorf("invalid database: it ends before its meta page %d", i)
+			return meta{}, false, fmt.Errorf("invalid database: it ends before its meta page %d", i)
 		}
-		meta := page[metaAt:]
+		at := page[metaAt:]
 		sum := fnv.New64a()
-		_, _ = sum.Write(meta[:metaSum])
+		_, _ = sum.Write(at[:metaSum])
 		switch {
-		case binary.NativeEndian.Uint32(meta) != metaMagic:
-			return fmt.Errorf("invalid database: meta page %d is none", i)
-		case binary.NativeEndian.Uint64(meta[metaSum:]) != sum.Sum64():
-			return fmt.Errorf("meta page %d is damaged, and with it the last write may be gone", i)
+		case binary.NativeEndian.Uint32(at) != metaMagic:
+			return meta{}, false, fmt.Errorf("invalid database: meta page %d is none", i)
+		case binary.NativeEndian.Uint64(at[metaSum:]) != sum.Sum64():
+			return meta{}, false, fmt.Errorf("meta page %d is damaged, and with it the last write may be gone", i)
 		}
-		pageSize = int(binary.NativeEndian.Uint32(meta[metaPageSize:]))
-		pages = max(pages, binary.NativeEndian.Uint64(meta[metaPages:]))
+		pageSize = int(binary.NativeEndian.Uint32(at[metaPageSize:]))
+		m := meta{pageSize: uint64(pageSize)}
+		m.root, m.freelist = binary.NativeEndian.Uint64(at[metaRoot:]), binary.NativeEndian.Uint64(at[metaFreelist:])
+		m.pages, m.tx = binary.NativeEndian.Uint64(at[metaPages:]), binary.NativeEndian.Uint64(at[metaTx:])
+		pages = max(pages, m.pages)
+		if i == 0 || m.tx > newer.tx {
+			newer = m
+		}
 	}
 	if need := pages * uint64(pageSize); uint64(info.Size()) < need {
-		return fmt.Errorf("it was cut short: it has %d bytes and needs %d", info.Size(), need)
+		return meta{}, false, fmt.Errorf("it was cut short: it has %d bytes and needs %d", info.Size(), need)
 	}
-	return nil
+	return newer, true, nil
 }
 
-// checkEntries reads the log from both ends until an entry is missing: behind
-// an installed snapshot there may be a gap.
-func checkEntries(log raft.LogStore) error {
-	first, err := log.FirstIndex()
+// checkFile reads the structure of the file at path, and returns the indices of
+// the log's entries.
+func checkFile(path string) (indices []uint64, err error) {
+	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, nil //nolint:nilerr // a new one, or bolt will say
 	}
-	last, err := log.LastIndex()
-	if err != nil || last == 0 {
-		return err
+	defer file.Close()
+	m, ok, err := checkMetas(file)
+	if err != nil || !ok {
+		return nil, err
 	}
-	next := first
-	for ; next <= last; next++ {
-		if err := readEntry(log, next); errors.Is(err, raft.ErrLogNotFound) && next > first {
-			break
-		} else if err != nil {
-			return err
+	return checkPages(file, m)
+}
+
+// checkEntries reads these entries, and returns from which one on none is
+// missing: behind an installed snapshot there may be a gap.
+func checkEntries(log raft.LogStore, indices []uint64) (unbroken uint64, err error) {
+	for i, index := range indices {
+		if err := readEntry(log, index); err != nil {
+			return 0, err
+		}
+		if i == 0 || index != indices[i-1]+1 {
+			unbroken = index
 		}
 	}
-	for i := last; i > next; i-- {
-		if err := readEntry(log, i); errors.Is(err, raft.ErrLogNotFound) && i < last {
-			break
-		} else if err != nil {
-			return err
-		}
-	}
-	return nil
+	return unbroken, nil
 }
 
 func readEntry(log raft.LogStore, index uint64) error {

@@ -11,8 +11,7 @@ import (
 
 // A value is sealed by a mark and a CRC-32C behind it, because bolt has
 // checksums for its two meta pages only: a flipped bit in an entry would be
-// applied, here and nowhere else. What was stored without a seal is taken as
-// it is.
+// applied, here and nowhere else.
 const (
 	sealMark  = "\x00h"
 	sealBytes = len(sealMark) + 4
@@ -30,7 +29,7 @@ func seal(value []byte, sum uint32) []byte {
 func unseal(stored []byte, sum func(value []byte) uint32) ([]byte, error) {
 	at := len(stored) - sealBytes
 	if at < 0 || string(stored[at:at+len(sealMark)]) != sealMark {
-		return stored, nil
+		return nil, errors.New("it has no checksum")
 	}
 	if binary.BigEndian.Uint32(stored[at+len(sealMark):]) != sum(stored[:at]) {
 		return nil, errSeal

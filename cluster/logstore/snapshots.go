@@ -3,11 +3,14 @@ package logstore
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
 )
 
 // retain is how many snapshots are kept: the newest, and one to fall back on.
@@ -17,6 +20,8 @@ const retain = 2
 const (
 	snapshotsDir = "snapshots"
 	damagedDir   = "snapshots-damaged"
+	metaFile     = "meta.json"
+	sumFile      = "meta.crc32c" // ours: raft has a checksum for state.bin only
 	unfinished   = ".tmp" // a snapshot that is being written ends so
 )
 
@@ -35,22 +40,52 @@ func OpenSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) 
 	for _, old := range left {
 		err = errors.Join(err, os.RemoveAll(old))
 	}
+	if err == nil {
+		err = sealSnapshots(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("raft snapshots in %s cannot be used: %w", dir, err)
 	}
-	return syncedSnapshots{store, path}, nil
+	return sealedSnapshots{store, path}, nil
 }
 
-// syncedSnapshots makes the names of a snapshot's files durable, which raft's
-// store forgets: a power cut could leave an empty directory of a snapshot for
-// which the log had been cut already.
-type syncedSnapshots struct {
+// sealSnapshots seals those that have no seal: a crash came between.
+func sealSnapshots(path string) error {
+	metas, err := filepath.Glob(filepath.Join(path, "*", metaFile))
+	for _, meta := range metas {
+		dir := filepath.Dir(meta)
+		if _, statErr := os.Stat(filepath.Join(dir, sumFile)); errors.Is(statErr, os.ErrNotExist) {
+			err = errors.Join(err, sealSnapshot(dir))
+		}
+	}
+	return err
+}
+
+// sealSnapshot keeps the checksum of a snapshot's description beside it.
+func sealSnapshot(dir string) error {
+	sum, err := sumOfMeta(dir)
+	if err != nil {
+		return err
+	}
+	return datadir.WriteFile(filepath.Join(dir, sumFile), []byte(sum))
+}
+
+func sumOfMeta(dir string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, metaFile))
+	return fmt.Sprintf("%08x\n", sumOf(nil, data)), err
+}
+
+// sealedSnapshots does two things that raft's store forgets. It makes the names
+// of a snapshot's files durable: a power cut could leave an empty directory of a
+// snapshot for which the log had been cut already. And it keeps a checksum of
+// the description, which has the snapshot's index, its term and the servers.
+type sealedSnapshots struct {
 	*raft.FileSnapshotStore
 	path string
 }
 
 // Create begins a snapshot; its two files have their names from the start.
-func (s syncedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration, configurationIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
+func (s sealedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration, configurationIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
 	sink, err := s.FileSnapshotStore.Create(version, index, term, configuration, configurationIndex, trans)
 	if err != nil {
 		return nil, err
@@ -58,43 +93,82 @@ func (s syncedSnapshots) Create(version raft.SnapshotVersion, index, term uint64
 	if err := syncDir(filepath.Join(s.path, sink.ID()+unfinished)); err != nil {
 		return nil, errors.Join(err, sink.Cancel())
 	}
-	return sink, nil
+	return &sealingSink{SnapshotSink: sink, dir: filepath.Join(s.path, sink.ID())}, nil
+}
+
+// Open opens a snapshot whose bytes and description are what was written.
+func (s sealedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	dir := filepath.Join(s.path, id)
+	kept, err := os.ReadFile(filepath.Join(dir, sumFile))
+	if err != nil {
+		return nil, nil, fmt.Errorf("the checksum of snapshot %s: %w", id, err)
+	}
+	if now, err := sumOfMeta(dir); err != nil || now != string(kept) {
+		return nil, nil, errors.Join(fmt.Errorf("%s in %s is damaged: its checksum does not fit its content", metaFile, dir), err)
+	}
+	return s.FileSnapshotStore.Open(id)
+}
+
+// sealingSink seals a snapshot when it is complete.
+type sealingSink struct {
+	raft.SnapshotSink
+	dir    string
+	closed bool
+}
+
+// Close ends the snapshot. raft may call it, or Cancel, more than once.
+func (s *sealingSink) Close() error {
+	if err := s.SnapshotSink.Close(); err != nil || s.closed {
+		return err
+	}
+	s.closed = true
+	return sealSnapshot(s.dir)
+}
+
+// Cancel gives the snapshot up; after Close it does nothing.
+func (s *sealingSink) Cancel() error {
+	s.closed = true
+	return s.SnapshotSink.Cancel()
 }
 
 // CheckJoint reads the snapshots below dir and refuses a log that does not
 // continue the newest sound one: entries are missing, and the node would go
 // back in time. A damaged one is moved out of the way, and is returned, if the
 // log has all that it had.
-func CheckJoint(log raft.LogStore, snapshots raft.SnapshotStore, dir string) (damaged []string, err error) {
+func CheckJoint(log *Store, snapshots raft.SnapshotStore, dir string) (damaged []string, err error) {
 	first, err := log.FirstIndex()
-	if err != nil {
-		return nil, fmt.Errorf("raft log: %w", err)
-	}
-	sound, covered, err := readSnapshots(snapshots)
 	if err != nil {
 		return nil, err
 	}
+	first = max(first, log.unbroken)
 	entries, err := os.ReadDir(filepath.Join(dir, snapshotsDir))
 	if err != nil {
 		return nil, fmt.Errorf("raft snapshots cannot be listed: %w", err)
 	}
-	refused := func(why string) error {
-		return fmt.Errorf("raft snapshots in %s are missing or damaged: the log begins with entry %d, the newest readable snapshot ends with %d%s: restore the snapshots, or remove the node and start it with an empty data directory", dir, first, covered, why)
-	}
+	var covered uint64
+	bad := map[string]uint64{} // and where each ends
 	for _, entry := range entries {
 		name := entry.Name()
 		var index, term uint64
 		if _, err := fmt.Sscanf(name, "%d-%d-", &term, &index); err != nil || !entry.IsDir() {
 			continue // none of raft's
 		}
-		isSound, listed := sound[name]
-		if isSound || !listed && index <= covered {
+		if sound(snapshots, name) {
+			covered = max(covered, index)
 			continue
 		}
-		if index > covered && !has(log, index, term) {
+		damaged = append(damaged, name)
+		if !has(log, index, term) {
+			bad[name] = index
+		}
+	}
+	refused := func(why string) error {
+		return fmt.Errorf("raft snapshots in %s are missing or damaged: the log begins with entry %d, the newest readable snapshot ends with %d%s: restore the snapshots, or remove the node and start it with an empty data directory", dir, first, covered, why)
+	}
+	for _, name := range damaged {
+		if bad[name] > covered {
 			return nil, refused(fmt.Sprintf(", and snapshot %s cannot be read", name))
 		}
-		damaged = append(damaged, name)
 	}
 	if first > covered+1 {
 		return nil, refused("")
@@ -102,29 +176,21 @@ func CheckJoint(log raft.LogStore, snapshots raft.SnapshotStore, dir string) (da
 	return damaged, setAside(dir, damaged)
 }
 
+// sound reads a snapshot through.
+func sound(snapshots raft.SnapshotStore, name string) bool {
+	meta, state, err := snapshots.Open(name) // checks the bytes
+	if err != nil {
+		return false
+	}
+	state.Close()
+	return meta.ID == name
+}
+
 // has tells whether the log reached the end of a snapshot by itself. One that
 // was sent by the leader ends where the log never was, or had another term.
 func has(log raft.LogStore, index, term uint64) bool {
 	var entry raft.Log
 	return log.GetLog(index, &entry) == nil && entry.Term == term
-}
-
-// readSnapshots reads the newest snapshots through, and returns which are sound
-// and where the newest of these ends.
-func readSnapshots(snapshots raft.SnapshotStore) (sound map[string]bool, covered uint64, err error) {
-	list, err := snapshots.List()
-	if err != nil {
-		return nil, 0, fmt.Errorf("raft snapshots cannot be listed: %w", err)
-	}
-	sound = map[string]bool{}
-	for _, meta := range list {
-		_, state, err := snapshots.Open(meta.ID) // checks the bytes
-		if sound[meta.ID] = err == nil; err == nil {
-			state.Close()
-			covered = max(covered, meta.Index)
-		}
-	}
-	return sound, covered, nil
 }
 
 // setAside keeps damaged snapshots for people: raft would go on to count them,

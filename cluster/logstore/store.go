@@ -53,6 +53,8 @@ type Store struct {
 	limit  atomic.Int64 // nanoseconds
 	worst  pace.Worst
 	failed chan struct{}
+	// unbroken is the entry from which on none was missing at the start.
+	unbroken uint64
 
 	mu      sync.Mutex // guards what follows
 	err     error
@@ -71,14 +73,16 @@ func Open(config Config) (*Store, error) {
 	if config.WriteLimit <= 0 {
 		return nil, errors.New("raft log: WriteLimit must be positive")
 	}
-	if err := checkFile(config); err != nil {
+	if err := checkThere(config); err != nil {
 		return nil, err
 	}
-	bolt, err := openBolt(config.Path)
+	bolt, unbroken, err := openBolt(config.Path)
 	if err != nil {
 		return nil, err
 	}
-	return newStore(config, bolt), nil
+	s := newStore(config, bolt)
+	s.unbroken = unbroken
+	return s, nil
 }
 
 func newStore(config Config, under disk) *Store {
@@ -87,7 +91,7 @@ func newStore(config Config, under disk) *Store {
 	return s
 }
 
-func checkFile(config Config) error {
+func checkThere(config Config) error {
 	info, err := os.Stat(config.Path)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && !config.MustExist:
@@ -102,7 +106,7 @@ func checkFile(config Config) error {
 
 // openBolt opens the file and reads through it. bolt panics on some
 // damage, and faults on a file that was cut short.
-func openBolt(path string) (store *raftboltdb.BoltStore, err error) {
+func openBolt(path string) (store *raftboltdb.BoltStore, unbroken uint64, err error) {
 	damaged := func(why any) error {
 		return fmt.Errorf("raft log %s cannot be read: %v; the file is left as it is: restore it, or remove the node and start it with an empty data directory", path, why)
 	}
@@ -113,12 +117,9 @@ func openBolt(path string) (store *raftboltdb.BoltStore, err error) {
 			store, err = nil, damaged(p)
 		}
 	}()
-	if file, err := os.Open(path); err == nil {
-		err = checkMetas(file)
-		file.Close()
-		if err != nil {
-			return nil, damaged(err)
-		}
+	indices, err := checkFile(path)
+	if err != nil {
+		return nil, 0, damaged(err)
 	}
 	store, err = raftboltdb.New(raftboltdb.Options{
 		Path:                    path,
@@ -127,23 +128,24 @@ func openBolt(path string) (store *raftboltdb.BoltStore, err error) {
 	})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("raft log %s is in use by another process: stop that process", path)
+		return nil, 0, fmt.Errorf("raft log %s is in use by another process: stop that process", path)
 	case errors.Is(err, os.ErrPermission):
-		return nil, fmt.Errorf("raft log: %w", err)
+		return nil, 0, fmt.Errorf("raft log: %w", err)
 	case err != nil:
-		return nil, damaged(err)
+		return nil, 0, damaged(err)
 	}
-	if err := checkEntries(store); err != nil {
+	unbroken, err = checkEntries(store, indices)
+	if err != nil {
 		store.Close()
-		return nil, damaged(err)
+		return nil, 0, damaged(err)
 	}
 	// bolt has written, and so synced the file with all that is seen in it, but
 	// not its name.
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		store.Close()
-		return nil, fmt.Errorf("raft log %s: %w", path, err)
+		return nil, 0, fmt.Errorf("raft log %s: %w", path, err)
 	}
-	return store, nil
+	return store, unbroken, nil
 }
 
 // SetWriteLimit changes the limit for writes that begin from now on.

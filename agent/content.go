@@ -31,7 +31,7 @@ var _ server.Content = (*content)(nil)
 func newContent(self placement.NodeID, node *cluster.Node, s *store) *content {
 	return &content{
 		self: self, node: node, store: s,
-		remote: filestore.Client{HTTP: &http.Client{Transport: expecting{node.PullTransport()}}},
+		remote: filestore.Client{HTTP: &http.Client{Transport: expecting{node.PullTransport()}}, Check: true},
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // has exactly that version, else from a live copy.
 func (c *content) Open(ctx context.Context, r server.ContentRead) (io.ReadCloser, error) {
 	if fs, err := c.store.get(); err == nil {
-		if f, _, err := fs.Open(r.Chain, r.Content.SHA256); err == nil {
+		if f, _, err := fs.OpenToServe(r.Chain, r.Content.SHA256); err == nil {
 			if _, err := f.Seek(r.Offset, io.SeekStart); err != nil {
 				f.Close()
 				return nil, fmt.Errorf("read the content of chain %s: %w", r.Chain, err)

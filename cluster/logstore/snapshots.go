@@ -22,7 +22,7 @@ const (
 	damagedDir   = "snapshots-damaged"
 	metaFile     = "meta.json"
 	sumFile      = "meta.crc32c" // ours: raft has a checksum for state.bin only
-	unfinished   = ".tmp" // a snapshot that is being written ends so
+	unfinished   = ".tmp"        // a snapshot that is being written ends so
 )
 
 // OpenSnapshots opens or makes the snapshot store below dir, and removes what a

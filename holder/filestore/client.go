@@ -22,13 +22,20 @@ type Client struct {
 	// hours; contexts bound the calls. With an ExpectContinueTimeout in its
 	// transport a refused upload costs no bytes.
 	HTTP *http.Client
+	// Check has the other node compare what it sends with the hash, for a
+	// reader that does not.
+	Check bool
 }
 
 var _ Fetcher = Client{}
 
 // Fetch opens content on another node; see [Fetcher].
 func (c Client) Fetch(ctx context.Context, src holder.Source, chain placement.ChainID, sha256 string, offsetBytes int64) (io.ReadCloser, int64, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, contentURL(src.Address, chain, sha256, nil), http.NoBody)
+	query := url.Values{}
+	if c.Check {
+		query.Set(checkQuery, "1")
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, contentURL(src.Address, chain, sha256, query), http.NoBody)
 	if err != nil {
 		return nil, 0, err
 	}

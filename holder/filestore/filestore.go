@@ -93,6 +93,8 @@ type Store struct {
 	// stripes serialize changes to a chain's directory: a channel of one, so
 	// that who waits can leave when its context ends.
 	stripes [64]chan struct{}
+	// suspects are contents that were read wrong. Run looks at them.
+	suspects chan blobName
 
 	mu      sync.Mutex // never held across I/O
 	records map[placement.ChainID][]record
@@ -130,6 +132,8 @@ func Open(dir string, cfg Config) (*Store, error) {
 		tickets: map[key]map[string]bool{},
 		busy:    map[placement.ChainID]int{},
 		pulling: map[blobName]bool{},
+
+		suspects: make(chan blobName, suspectsMax),
 	}
 	for i := range s.stripes {
 		s.stripes[i] = make(chan struct{}, 1)

@@ -19,6 +19,7 @@ import (
 const (
 	contentPath = "/pull/v1/chains/{chain}/content"
 	versionPath = contentPath + "/{sha256}"
+	checkQuery  = "check" // of a GET: the bytes are compared with the hash
 )
 
 func contentURL(address string, chain placement.ChainID, sha string, query url.Values) string {
@@ -37,7 +38,7 @@ type problem struct {
 
 // Handler serves content to the other nodes:
 //
-//	GET    /pull/v1/chains/{chain}/content/{sha256}                 the bytes; Range and ETag
+//	GET    /pull/v1/chains/{chain}/content/{sha256}[?check=1]       the bytes; Range and ETag; OpenToServe
 //	PUT    /pull/v1/chains/{chain}/content?epoch=&base=[&sha256=]   Receive; answers Stored
 //	DELETE /pull/v1/chains/{chain}/content/{sha256}?epoch=&ticket=  Abandon
 //
@@ -52,7 +53,11 @@ func (s *Store) Handler() http.Handler {
 
 func (s *Store) serveGet(w http.ResponseWriter, r *http.Request) {
 	sha := r.PathValue("sha256")
-	f, _, err := s.Open(placement.ChainID(r.PathValue("chain")), sha)
+	open := s.OpenToServe
+	if r.URL.Query().Get(checkQuery) == "" {
+		open = s.Open // who pulls compares the hash
+	}
+	f, _, err := open(placement.ChainID(r.PathValue("chain")), sha)
 	if err != nil {
 		refuse(w, err)
 		return

@@ -24,7 +24,7 @@ func serve(t testing.TB, s *Store) (string, Client) {
 	server := httptest.NewServer(s.Handler())
 	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
 	t.Cleanup(func() { transport.CloseIdleConnections(); server.Close() })
-	return strings.TrimPrefix(server.URL, "http://"), Client{&http.Client{Transport: transport}}
+	return strings.TrimPrefix(server.URL, "http://"), Client{HTTP: &http.Client{Transport: transport}}
 }
 
 // Content goes from a client's upload on one node to a pull on another, from

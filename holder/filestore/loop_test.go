@@ -115,7 +115,7 @@ func link(t *testing.T, s *Store) Client {
 			t.Errorf("the server ended with %v", err)
 		}
 	})
-	return Client{&http.Client{Transport: transport}}
+	return Client{HTTP: &http.Client{Transport: transport}}
 }
 
 func duty(chain placement.ChainID, phase placement.Phase, epoch placement.Epoch, c *placement.Content) holder.Duty {

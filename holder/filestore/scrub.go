@@ -30,6 +30,8 @@ func (s *Store) Run(ctx context.Context) error {
 			err = s.Tidy(ctx)
 		case <-scrub.C:
 			err = s.Scrub(ctx)
+		case blob := <-s.suspects:
+			err = s.scrubBlob(ctx, blob)
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("the content directory was not looked through", "error", err)

@@ -32,7 +32,7 @@ const (
 // Config says what an [Agent] is.
 type Config struct {
 	// Cluster says what the node is: its name, data directory, node port, way
-	// into the cluster, timers, labels, logger. The agent fills in HTTP, Space,
+	// into the cluster, timers, labels, logger. The agent fills in HTTP, Space, CheckContent,
 	// Wrap and GossipKeys and, if nil, Network, Registry, Telemetry and Metrics (shown at /metrics).
 	// If Runner is set, it makes the copies and Runner below must be empty.
 	Cluster cluster.Config
@@ -194,7 +194,7 @@ func (c Config) node(http string, s *store, secured secured) (cluster.Config, er
 	var total int64
 	var unmeasured error
 	if c.Runner == Filestore {
-		n.Runner, n.Space = holder.Runner(s), s.space
+		n.Runner, n.Space, n.CheckContent = holder.Runner(s), s.space, s.check
 		if _, total, unmeasured = c.Volume(); unmeasured == nil {
 			has = append(has, placement.Capability{Key: placement.CapabilityDiskBytes, Number: float64(total), IsNumber: true})
 		}

@@ -101,6 +101,9 @@ type Config struct {
 	// Space returns what is free on the content volume and what content must
 	// leave free, in bytes. nil = space is never short.
 	Space func() (freeBytes, reserveBytes int64, err error)
+	// CheckContent tells whether the content volume can be written and read. A
+	// node whose volume cannot is sick (S18). nil = it always can.
+	CheckContent func() error
 	// Telemetry returns what this node measures now; its Coordinate is ignored.
 	// It is asked once a second and must not block; the answers are smoothed and
 	// gossiped. Default: nothing known.

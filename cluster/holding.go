@@ -183,6 +183,18 @@ func nodeActor(id placement.NodeID) string { return "node:" + string(id) }
 // checkDisk writes and reads the data directory within ctx, one at a time: a
 // disk that hangs holds one goroutine, not one for each probe (rule S18).
 func (n *Node) checkDisk(ctx context.Context) error {
+	return n.check(ctx, func() error { return nil })
+}
+
+// checkWork is checkDisk of all that the copies here need.
+func (n *Node) checkWork(ctx context.Context) error {
+	if n.cfg.CheckContent == nil {
+		return n.checkDisk(ctx)
+	}
+	return n.check(ctx, n.cfg.CheckContent)
+}
+
+func (n *Node) check(ctx context.Context, more func() error) error {
 	live := n.live.Load()
 	if live == nil {
 		return ErrStopped
@@ -192,7 +204,12 @@ func (n *Node) checkDisk(ctx context.Context) error {
 	default:
 		return errors.New("an earlier check of the data directory has not ended")
 	}
-	return n.onDisk(ctx, live.dir.Probe)
+	return n.onDisk(ctx, func() error {
+		if err := live.dir.Probe(); err != nil {
+			return err
+		}
+		return more()
+	})
 }
 
 // onDisk lets do use the data directory, for which the caller has put a token

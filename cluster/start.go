@@ -210,7 +210,7 @@ func (n *Node) makeParts(live *live) error {
 	}
 	h := &holding{node: n}
 	live.loop, err = holder.New(holder.Config{
-		Runner: n.cfg.Runner, State: h, Reports: h, Space: n.cfg.Space, CheckDisk: n.checkDisk,
+		Runner: n.cfg.Runner, State: h, Reports: h, Space: n.cfg.Space, CheckDisk: n.checkWork,
 		MaxPulls: n.cfg.MaxPulls, Logger: n.log.Named("holder"),
 	})
 	return err

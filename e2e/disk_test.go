@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -193,16 +194,29 @@ func TestLeaderWithBrokenDisk(t *testing.T) {
 	}
 }
 
-// A node whose disk is full ends when its log cannot be written; the others go
-// on, and with room again it comes back and has all. Its data directory lies on
-// a small file system that a ballast fills.
+// A node whose disk is full ends when its log cannot be written, a leader too;
+// the others go on, and with room again it comes back and has all. Its data
+// directory lies on a small file system that a ballast fills.
 func TestFullDiskUnderTheLog(t *testing.T) {
+	for name, leads := range map[string]bool{"follower": false, "leader": true} {
+		t.Run(name, func(t *testing.T) { fullDiskUnderTheLog(t, leads) })
+	}
+}
+
+func fullDiskUnderTheLog(t *testing.T, leads bool) {
+	t.Helper()
 	m := &machines{t: t, dir: t.TempDir()}
 	mount(t, m.data(2), "64m")
 	m = bootIn(t, m.dir, 3)
 	victim := 2
+	if leads {
+		m.lead(victim)
+	} else {
+		m.lead(1)
+	}
 	ballast := filepath.Join(m.data(victim), "ballast")
 	fill(t, ballast)
+	began := time.Now()
 	var acked []string
 	m.eventually(time.Minute, "the full disk is felt", func() error {
 		id := fmt.Sprintf("chain-%03d", len(acked))
@@ -216,6 +230,7 @@ func TestFullDiskUnderTheLog(t *testing.T) {
 		return nil
 	})
 	m.ended(victim, time.Minute, "raft log", m.data(victim), "no space left on device")
+	t.Logf("%d writes were acknowledged in the %v until it had ended", len(acked), time.Since(began))
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -312,6 +327,129 @@ func TestFullDiskUnderContent(t *testing.T) {
 	for _, i := range m.alive() {
 		m.eventually(time.Minute, "the content is served", func() error { return m.readable(i, refused) })
 	}
+}
+
+// Content for which the disks fill up while it is written, though there was
+// room when it began, is refused with no-space: nothing half stays, the nodes go
+// on, and the same content is taken when there is room. A ballast fills all
+// three volumes in the middle of an upload.
+func TestDiskFillsUnderContent(t *testing.T) {
+	m := boot(t, 3, "--disk-reserve", "64KiB")
+	content := func(i int) string { return filepath.Join(m.data(i), "content") }
+	for i := 1; i <= 3; i++ {
+		m.kill(i)
+		mount(t, content(i), "32m")
+		m.start(i)
+		m.eventually(time.Minute, "it is ready", func() error { return m.client(i).Ready(t.Context(), true) })
+	}
+	f := newFile("file", 16<<20, 1)
+	desired := 3
+	if _, err := m.any().PutChain(t.Context(), f.id, api.Spec{Desired: &desired}); err != nil {
+		t.Fatal(err)
+	}
+	ballast := func(i int) string { return filepath.Join(content(i), "ballast") }
+	half := len(f.data) / 2
+	filled := false
+	full := readerFunc(func([]byte) (int, error) {
+		if !filled {
+			filled = true
+			for i := 1; i <= 3; i++ {
+				fill(t, ballast(i))
+			}
+		}
+		return 0, io.EOF
+	})
+	body := io.MultiReader(bytes.NewReader(f.data[:half]), full, bytes.NewReader(f.data[half:]))
+	_, err := m.any().PutContent(t.Context(), f.id, body, int64(len(f.data)))
+	if err == nil || !strings.Contains(err.Error(), string(api.NoSpace)) || !filled {
+		t.Fatalf("got %v, want %s; the disks were filled: %t", err, api.NoSpace, filled)
+	}
+	t.Log(err)
+	m.eventually(time.Minute, "nothing half stays", func() error {
+		for i := 1; i <= 3; i++ {
+			for _, ending := range []string{"*.tmp", "*.part", "*.blob"} {
+				if left, err := filepath.Glob(filepath.Join(content(i), "chains", "*", ending)); err != nil || len(left) > 0 {
+					return fmt.Errorf("%v: %w", left, err)
+				}
+			}
+		}
+		return nil
+	})
+	if err := m.write(m.alive(), "another"); err != nil {
+		t.Errorf("a write without content: %v", err)
+	}
+	for i := 1; i <= 3; i++ {
+		if err := os.Remove(ballast(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.eventually(time.Minute, "there is room again", func() error {
+		_, err := m.any().PutContent(t.Context(), f.id, bytes.NewReader(f.data), int64(len(f.data)))
+		return err
+	})
+	for i := 1; i <= 3; i++ {
+		m.eventually(time.Minute, "the content is served", func() error { return m.readable(i, f) })
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// A node whose content volume turns read-only while it runs goes on serving and
+// voting; new content goes to the others' disks, the node is found sick, and
+// well again when the volume can be written. A read-only mount is laid over it.
+func TestContentTurnsReadOnly(t *testing.T) {
+	m := boot(t, 3)
+	desired := 2
+	put := func(f file) error {
+		_, err := m.clients(2, 3).PutContent(t.Context(), f.id, bytes.NewReader(f.data), int64(len(f.data)))
+		return err
+	}
+	create := func(f file) {
+		t.Helper()
+		if _, err := m.any().PutChain(t.Context(), f.id, api.Spec{Desired: &desired}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, after := newFile("before", 1<<20, 1), newFile("after", 1<<20, 2)
+	create(before)
+	m.eventually(time.Minute, "content is taken", func() error { return put(before) })
+
+	dir := filepath.Join(m.data(1), "content")
+	err := syscall.Mount(dir, dir, "", syscall.MS_BIND, "")
+	if err == nil {
+		t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+		err = syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, "")
+	}
+	if err != nil {
+		t.Skipf("not proven: no read-only mount: %v", err)
+	}
+	is := func(want string) func() error {
+		return func() error {
+			n, err := m.client(2).Node(t.Context(), "n1")
+			if err == nil && n.State != want {
+				err = fmt.Errorf("it is %s", n.State)
+			}
+			return err
+		}
+	}
+	m.eventually(time.Minute, "n1 is sick", is("sick"))
+	create(after)
+	took := m.eventually(time.Minute, "content is taken by the others", func() error { return put(after) })
+	t.Logf("content was taken %v after its chain was made", took)
+	for i := 1; i <= 3; i++ {
+		if err := m.client(i).Ready(t.Context(), true); err != nil {
+			t.Errorf("n%d: %v", i, err)
+		}
+		for _, f := range []file{before, after} {
+			m.eventually(time.Minute, "it is served", func() error { return m.readable(i, f) })
+		}
+	}
+	if err := syscall.Unmount(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	m.eventually(time.Minute, "n1 is well", is("alive"))
 }
 
 // A node whose data directory cannot be written does not start, and says which

@@ -16,8 +16,11 @@
 // still works, nothing is applied any more. Guard makes that safe around
 // raft.NewRaft, which writes on its caller's goroutine.
 //
-// It does not restart anything, and it does not watch reads: bolt reads
-// through the page cache.
+// Open reads the whole file, structure and entries, and refuses it if a bit is
+// wrong that counts; see pages. Snapshots get a checksum of their description.
+//
+// It does not restart anything, and it does not watch how long reads take: bolt
+// reads through the page cache.
 //
 // A Store is safe for concurrent use. Each write runs on a goroutine that ends
 // with the write. One that hangs in the kernel for ever keeps that goroutine,

@@ -263,13 +263,18 @@ func (s *Store) Open(chain placement.ChainID, sha256 string) (io.ReadSeekCloser,
 	return f, info.Size(), nil
 }
 
-// CheckDisk writes, syncs and reads a small file in the content directory, in
-// the form of holder.Config.CheckDisk.
-func (s *Store) CheckDisk(context.Context) error {
+// CheckDisk writes and reads a small file in the content directory. It syncs
+// nothing: on a slow disk that would take from the time that a probe has, and
+// the data directory is synced already. A full volume is no fault: Space tells.
+func (s *Store) CheckDisk() error {
 	path := filepath.Join(s.dir, "probe")
 	want := "the content directory can be written and read\n"
-	if err := writeDurably(path, []byte(want)); err != nil {
-		return fmt.Errorf("write the content directory %s: %w", s.dir, err)
+	err := noSpace(os.WriteFile(path, []byte(want), 0o644))
+	if errors.Is(err, holder.ErrNoSpace) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write the content directory %s: %w; let this user write to it, and mount it writable", s.dir, err)
 	}
 	got, err := os.ReadFile(path)
 	if err == nil && string(got) != want {

@@ -491,7 +491,7 @@ func TestOpenLocks(t *testing.T) {
 	if _, err := Open(s.dir, Config{}); err == nil || !strings.Contains(err.Error(), "--content-dir") {
 		t.Errorf("second open: %v", err)
 	}
-	if err := s.CheckDisk(t.Context()); err != nil {
+	if err := s.CheckDisk(); err != nil {
 		t.Error(err)
 	}
 }

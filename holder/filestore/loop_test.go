@@ -132,7 +132,7 @@ func inBubble(t *testing.T, scenario func(t *testing.T, st *state, here, n2 *Sto
 		st := &state{change: make(chan struct{}), duties: holder.Duties{
 			Index: 1, Lineage: "l1", Incarnation: 7, DropGrace: 5 * time.Second, MoveDeadline: 10 * time.Minute,
 		}}
-		loop, err := holder.New(holder.Config{Runner: here, State: st, Reports: st, Space: here.Space, CheckDisk: here.CheckDisk})
+		loop, err := holder.New(holder.Config{Runner: here, State: st, Reports: st, Space: here.Space, CheckDisk: func(context.Context) error { return here.CheckDisk() }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -155,7 +155,7 @@ func FuzzContentRequests(f *testing.F) {
 func abandonStored(t *testing.T, s *Store, answer []byte) {
 	t.Helper()
 	resp := &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(bytes.NewReader(answer))}
-	client := Client{&http.Client{Transport: answering{resp}}}
+	client := Client{HTTP: &http.Client{Transport: answering{resp}}}
 	stored, err := client.Store(t.Context(), "a", Upload{Chain: "x"}, http.NoBody)
 	if err != nil || stored.Ticket == "" {
 		t.Fatalf("stored %+v, %v", stored, err)
@@ -195,7 +195,7 @@ func FuzzContentAnswers(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		answer := func() (Client, bool) {
 			resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(in)), nil)
-			return Client{&http.Client{Transport: answering{resp}}}, err == nil && (resp.StatusCode < 300 || resp.StatusCode > 399)
+			return Client{HTTP: &http.Client{Transport: answering{resp}}}, err == nil && (resp.StatusCode < 300 || resp.StatusCode > 399)
 		}
 		if _, ok := answer(); !ok {
 			return

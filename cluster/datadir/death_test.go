@@ -46,7 +46,7 @@ func deaths() powercut.Scenario {
 			}
 			uuid.SetRand(bytes.NewReader(make([]byte, 16))) // the same instance in each run
 			defer uuid.SetRand(nil)
-			d, err := Open(dir, Options{})
+			d, err := Open(below(dir), Options{})
 			if err != nil {
 				return err
 			}
@@ -62,12 +62,15 @@ func deaths() powercut.Scenario {
 	}
 }
 
+// below is where the directory is made: those above it are new too.
+func below(dir string) string { return filepath.Join(dir, "deep", "n1") }
+
 // stateOf opens the directory and says all it knows. A new one gets another
 // instance than the scenario's.
 func stateOf(dir string) (string, error) {
 	uuid.SetRand(bytes.NewReader(bytes.Repeat([]byte{1}, 16)))
 	defer uuid.SetRand(nil)
-	d, err := Open(dir, Options{})
+	d, err := Open(below(dir), Options{})
 	if err != nil {
 		return "", err
 	}
@@ -84,7 +87,7 @@ func stateOf(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = os.Stat(filepath.Join(dir, "raft"))
+	_, err = os.Stat(filepath.Join(below(dir), "raft"))
 	return fmt.Sprintf("instance %s, node %q, cluster %+v, pledge %s, withdrawn %v, heartbeat %v, raft %t",
 		d.Instance(), d.NodeID(), d.Cluster(), pledge, withdrawn, heartbeat, err == nil), nil
 }

@@ -54,7 +54,7 @@ func damages(whole []byte, must []int, try func(name string, damaged []byte)) {
 // memory returns a directory whose syncs cost nothing, where there is one.
 func memory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "holdfast-")
+	dir, err := os.MkdirTemp("/dev/shm", "holdfast-") //nolint:usetesting // that lies on the disk
 	if err != nil {
 		return t.TempDir()
 	}

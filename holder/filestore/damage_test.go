@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func TestEveryBitCounts(t *testing.T) {
 		}
 		try := func(what string, damaged []byte) {
 			what = filepath.Base(path) + ", " + what
-			dir := filepath.Join(images, fmt.Sprint(kept+gone))
+			dir := filepath.Join(images, strconv.Itoa(kept+gone))
 			defer os.RemoveAll(dir)
 			name, err := filepath.Rel(s.dir, path)
 			if err := errors.Join(err, os.CopyFS(dir, os.DirFS(s.dir)), os.WriteFile(filepath.Join(dir, name), damaged, 0o644)); err != nil {
@@ -91,7 +92,7 @@ func TestEveryBitCounts(t *testing.T) {
 // memory returns a directory whose syncs cost nothing, where there is one.
 func memory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "holdfast-")
+	dir, err := os.MkdirTemp("/dev/shm", "holdfast-") //nolint:usetesting // that lies on the disk
 	if err != nil {
 		return t.TempDir()
 	}

@@ -131,8 +131,13 @@ func FuzzServerAnswers(f *testing.F) {
 	f.Add(uint8(0), fmt.Appendf(nil, "HTTP/1.1 412 Precondition Failed\r\n\r\n%s", problem))
 	f.Add(uint8(3), []byte("HTTP/1.1 502 Bad Gateway\r\n\r\n<html>"))
 	f.Fuzz(func(t *testing.T, which uint8, in []byte) {
-		if resp, err := wire(in).RoundTrip(nil); err != nil || resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		resp, err := wire(in).RoundTrip(nil)
+		if err != nil {
 			return // the HTTP library's
+		}
+		resp.Body.Close()
+		if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+			return
 		}
 		asked := appetite.Of(func() {
 			synctest.Test(t, func(t *testing.T) {

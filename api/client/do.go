@@ -54,14 +54,14 @@ func (c *Client) do(ctx context.Context, k *call, out any) error {
 }
 
 // decode reads an answer as long as a node may give, whoever gives it.
-func (k *call) decode(body io.Reader, from string, out any) error {
-	most := &io.LimitedReader{R: body, N: k.answerMax}
+func (c *call) decode(body io.Reader, from string, out any) error {
+	most := &io.LimitedReader{R: body, N: c.answerMax}
 	err := json.NewDecoder(most).Decode(out)
 	switch {
 	case err == nil:
 		return nil
 	case most.N == 0:
-		return &final{fmt.Errorf("the answer of %s has %d bytes or more: that is no node of Holdfast", from, k.answerMax)}
+		return &final{fmt.Errorf("the answer of %s has %d bytes or more: that is no node of Holdfast", from, c.answerMax)}
 	}
 	return &unanswered{fmt.Errorf("reading the answer of %s: %w", from, err)}
 }

@@ -4,8 +4,10 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -45,27 +47,21 @@ func noNamespaces() string {
 func lay(t *testing.T, count int) *wires {
 	t.Helper()
 	w := &wires{t: t, cuts: map[[2]int]bool{}, downs: map[int]bool{}}
-	var err error
-	for w.number = 1; w.number < 255; w.number++ { // the name of the link is the lock on the number
-		if err = w.ip("link add %s type veth peer name up0", w.link()); err == nil {
-			break
-		}
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
+	lock := w.claim()
+	clear := func() { // also what a run that was killed has left behind
 		for i := 0; i <= count; i++ {
 			_ = w.ip("netns del %s", w.space(i))
 		}
-		_ = w.ip("link del %s", w.link()) // last: another run may take the number now
-	})
-	for i := 0; i <= count; i++ {
-		_ = w.ip("netns del %s", w.space(i)) // left behind by a run that was killed
+		_ = w.ip("link del %s", w.link())
 	}
+	t.Cleanup(func() {
+		clear()
+		lock.Close()
+	})
+	clear()
 	steps := []string{
 		"netns add " + w.space(0),
-		"link set up0 netns " + w.space(0),
+		fmt.Sprintf("link add %s type veth peer name up0 netns %s", w.link(), w.space(0)),
 		fmt.Sprintf("addr add %s/30 dev %s", w.address(0, 1), w.link()),
 		fmt.Sprintf("link set %s up", w.link()),
 		fmt.Sprintf("-n %s addr add %s/30 dev up0", w.space(0), w.address(0, 2)),
@@ -91,6 +87,18 @@ func lay(t *testing.T, count int) *wires {
 		}
 	}
 	return w
+}
+
+// claim takes a number that no other process has. The lock on it is a socket
+// without a file, which ends with the process at the latest.
+func (w *wires) claim() net.Listener {
+	for w.number = 1; w.number < 255; w.number++ {
+		if lock, err := net.Listen("unix", "@holdfast-wires-"+strconv.Itoa(w.number)); err == nil {
+			return lock
+		}
+	}
+	w.t.Fatal("254 networks are in use")
+	return nil
 }
 
 func (w *wires) link() string { return fmt.Sprintf("hf%d", w.number) }

@@ -49,11 +49,16 @@ func (s *raftStreams) Accept() (net.Conn, error) {
 			conn.Close()
 			continue
 		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.open[peer.Instance]++
-		return &countedStream{Conn: conn, ended: sync.OnceFunc(func() { s.ended(peer.Instance) })}, nil
+		return s.counted(conn, peer.Instance), nil
 	}
+}
+
+// counted notes an accepted stream.
+func (s *raftStreams) counted(conn net.Conn, instance string) net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[instance]++
+	return &countedStream{Conn: conn, ended: sync.OnceFunc(func() { s.ended(instance) })}
 }
 
 // ended notes the end of an accepted stream.

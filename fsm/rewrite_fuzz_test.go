@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"crypto/sha256"
+	"slices"
 	"testing"
 
 	"github.com/holdfast-cluster/holdfast/internal/appetite"
@@ -35,7 +36,7 @@ func FuzzRewrite(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		sum := sha256.Sum256(data)
-		saved := append(data[:len(data):len(data)], sum[:]...)
+		saved := slices.Concat(data, sum[:])
 		now := present(t)
 		view := now.m.View()
 		before := viewBytes(t, view)

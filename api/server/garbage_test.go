@@ -39,6 +39,7 @@ func raw(t *testing.T, addr, text string) (status int, body string) {
 			return status, body
 		}
 		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
 		if err != nil {
 			t.Errorf("half an answer: %v", err)
 		}

@@ -74,6 +74,25 @@ func TestNoReturnDoubles(t *testing.T) {
 	}
 }
 
+// quiet: without a cooldown a copy keeps off a node as if the cooldown were a
+// second, twice as long each time, so that balance comes to rest there, too.
+func TestNoReturnWithoutCooldown(t *testing.T) {
+	r := newRig(t, "a", "b")
+	none := spec(1)
+	none.Cooldown = new(time.Duration)
+	r.chain("x", none, "a")
+	from, to := placement.NodeID("a"), placement.NodeID("b")
+	for move := range 8 {
+		r.do(r.move(placement.CauseBalance, "x", from, to))
+		r.ready("x", to)
+		r.dropped("x", from)
+		r.pass(10*time.Second<<(move/2) - 1)
+		r.keepsOff("x", to, from)
+		r.pass(1)
+		from, to = to, from
+	}
+}
+
 // no-return: it binds balance alone and ends with what made the node
 // unattractive. After a move off a, the copy goes back for every other reason,
 // and when an operator has changed the node; a change before the move is none.

@@ -10,9 +10,11 @@ import (
 // illness that comes and goes, would drive it away again. If it does, the copy
 // stays away twice as long, ReturnDoublings times at most: two chains of which
 // one wants to be where the other is, and the other not, come to rest.
+// A cooldown below ReturnUnit counts as one, so that they do with none, too.
 const (
 	ReturnCooldowns = 10
 	ReturnDoublings = 8
+	ReturnUnit      = time.Second
 )
 
 // Departure says that balance has taken the copy which is, or is to be, on Copy
@@ -88,5 +90,5 @@ func (v *View) returnable(c *Chain, d Departure) Time { return d.At.Add(v.away(c
 // away is how long a copy stays away. What is known of it is kept four times as
 // long, so that one that is back can be seen to leave again.
 func (v *View) away(c *Chain, d Departure) time.Duration {
-	return ReturnCooldowns * v.Config.CooldownFor(c.Spec) << d.Again
+	return ReturnCooldowns * max(v.Config.CooldownFor(c.Spec), ReturnUnit) << d.Again
 }

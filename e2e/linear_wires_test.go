@@ -48,17 +48,17 @@ func lay(t *testing.T, count int) *wires {
 	t.Helper()
 	w := &wires{t: t, cuts: map[[2]int]bool{}, downs: map[int]bool{}}
 	lock := w.claim()
-	clear := func() { // also what a run that was killed has left behind
+	remove := func() { // also what a run that was killed has left behind
 		for i := 0; i <= count; i++ {
 			_ = w.ip("netns del %s", w.space(i))
 		}
 		_ = w.ip("link del %s", w.link())
 	}
 	t.Cleanup(func() {
-		clear()
+		remove()
 		lock.Close()
 	})
-	clear()
+	remove()
 	steps := []string{
 		"netns add " + w.space(0),
 		fmt.Sprintf("link add %s type veth peer name up0 netns %s", w.link(), w.space(0)),

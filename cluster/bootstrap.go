@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
-	"github.com/holdfast-cluster/holdfast/cluster/datadir"
 	"github.com/holdfast-cluster/holdfast/cluster/pace"
 	"github.com/holdfast-cluster/holdfast/cluster/pledge"
 	"github.com/holdfast-cluster/holdfast/transport"
@@ -33,7 +32,7 @@ const (
 // member it only answers.
 type entry struct {
 	node      *Node
-	dir       *datadir.Dir
+	dir       entryDisk
 	raft      func() *raft.Raft
 	machine   *pledge.Machine
 	self      pledge.Server
@@ -67,17 +66,18 @@ type pledgeReply struct {
 func newEntry(n *Node, live *live) (*entry, error) {
 	dir := live.dir
 	e := &entry{
-		node: n, dir: dir, raft: live.raft,
+		node: n, raft: live.raft,
 		self:  pledge.Server{NodeID: string(n.cfg.Node), Instance: dir.Instance(), Address: n.mux.AdvertiseAddr()},
 		turns: make(chan func()), sends: make(chan struct{}, entryCalls),
 		direct: map[string]sighted{}, told: map[string]sighted{},
 		ended: make(chan struct{}),
 	}
+	e.dir = entryDisk{dir, e, live}
 	var err error
 	e.machine, err = pledge.New(pledge.Config{
 		Self: e.self, Cluster: n.cfg.Cluster, ClusterID: dir.Cluster().ID, Expect: n.expect(dir),
 		Heartbeat: live.engine.Load().heartbeat, NewID: uuid.NewString, Jitter: jitter,
-	}, dir)
+	}, e.dir)
 	if err != nil {
 		return nil, err
 	}

@@ -88,6 +88,29 @@ func TestLogHangEndsNode(t *testing.T) {
 	})
 }
 
+// A node whose disk hangs while it enters a cluster ends within the write limit:
+// provoked by a hanging write of its pledge, and of the cluster's id.
+func TestHangWhileEnteringEndsNode(t *testing.T) {
+	for _, file := range []string{"pledge", "cluster"} {
+		t.Run(file, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				release := make(chan struct{})
+				defer close(release)
+				disk := new(brokenDisk)
+				stuck := w.start(1, 3, disk.on)
+				<-stuck.node.Bound()
+				disk.set(file, nil, release)
+				w.start(2, 3)
+				w.start(3, 3)
+				w.until("the node with the hanging disk has ended", 30*time.Second, func() bool { return !stuck.running() })
+				if stuck.err == nil || !strings.Contains(stuck.err.Error(), "no answer from the disk") {
+					t.Errorf("Run returned %v", stuck.err)
+				}
+			})
+		})
+	}
+}
+
 // A node that gossips but whose data directory hangs is suspect at once and
 // sick after sick_after; its copies are not live; when the disk works again it
 // takes three good probes (rule S18).

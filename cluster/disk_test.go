@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 	"github.com/holdfast-cluster/holdfast/fsm"
 	"github.com/holdfast-cluster/holdfast/placement"
 )
@@ -140,6 +142,39 @@ func TestSickNode(t *testing.T) {
 			t.Errorf("alive again after %v: fewer than three probes", took)
 		}
 		w.settle(3)
+	})
+}
+
+// A content volume that hangs makes its node sick and holds up nothing else: raft
+// takes another heartbeat there meanwhile, and the node ends when it is told to.
+func TestHangOfContentsHoldsUpNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		var hangs atomic.Bool
+		hang := make(chan struct{})
+		defer close(hang)
+		w.start(1, 3, func(c *Config) {
+			c.CheckContent = func() error {
+				if hangs.Load() {
+					<-hang
+				}
+				return nil
+			}
+		})
+		w.start(2, 3)
+		w.start(3, 3)
+		w.settle(3)
+		sick := w.members["n1"]
+		hangs.Store(true)
+		w.until("the others see it", 30*time.Second, func() bool {
+			l := w.leader()
+			return l != nil && l.nodeRecord("n1").State != placement.NodeAlive
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := sick.node.retime(ctx, 2*pace.Shortest, "the test wants it"); err != nil {
+			t.Errorf("another heartbeat while the contents hang: %v", err)
+		}
+		sick.stop()
 	})
 }
 

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -183,49 +182,50 @@ func nodeActor(id placement.NodeID) string { return "node:" + string(id) }
 // checkDisk writes and reads the data directory within ctx, one at a time: a
 // disk that hangs holds one goroutine, not one for each probe (rule S18).
 func (n *Node) checkDisk(ctx context.Context) error {
-	return n.check(ctx, func() error { return nil })
-}
-
-// checkWork is checkDisk of all that the copies here need.
-func (n *Node) checkWork(ctx context.Context) error {
-	if n.cfg.CheckContent == nil {
-		return n.checkDisk(ctx)
-	}
-	return n.check(ctx, n.cfg.CheckContent)
-}
-
-func (n *Node) check(ctx context.Context, more func() error) error {
 	live := n.live.Load()
 	if live == nil {
 		return ErrStopped
 	}
-	select {
-	case n.diskBusy <- struct{}{}:
-	default:
-		return errors.New("an earlier check of the data directory has not ended")
+	return n.check(ctx, n.diskBusy, "the data directory", live.dir.Probe)
+}
+
+// checkWork is checkDisk of all that the copies here need. The contents may lie
+// on a volume of their own, which must not hold up the data directory.
+func (n *Node) checkWork(ctx context.Context) error {
+	if err := n.checkDisk(ctx); err != nil || n.cfg.CheckContent == nil {
+		return err
 	}
-	return n.onDisk(ctx, func() error {
-		if err := live.dir.Probe(); err != nil {
-			return err
-		}
-		return more()
-	})
+	return n.check(ctx, n.contentBusy, "the content volume", n.cfg.CheckContent)
+}
+
+func (n *Node) check(ctx context.Context, busy chan struct{}, what string, do func() error) error {
+	select {
+	case busy <- struct{}{}:
+	default:
+		return fmt.Errorf("an earlier check of %s has not ended", what)
+	}
+	return await(ctx, busy, what, do)
 }
 
 // onDisk lets do use the data directory, for which the caller has put a token
 // into diskBusy, and waits for it until ctx ends.
 func (n *Node) onDisk(ctx context.Context, do func() error) error {
+	return await(ctx, n.diskBusy, "the data directory", do)
+}
+
+// await waits for do until ctx ends, and takes the token out of busy after do.
+func await(ctx context.Context, busy <-chan struct{}, what string, do func() error) error {
 	result := make(chan error, 1)
 	go func() { // ends with the write; stop waits for it as long as a disk may take
 		err := do()
-		<-n.diskBusy
+		<-busy
 		result <- err
 	}()
 	select {
 	case err := <-result:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("the data directory does not answer: %w", ctx.Err())
+		return fmt.Errorf("%s does not answer: %w", what, ctx.Err())
 	}
 }
 

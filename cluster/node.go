@@ -44,26 +44,27 @@ type Node struct {
 	killed   chan struct{}
 	killOnce sync.Once
 
-	live       atomic.Pointer[live] // nil before the start
-	id         atomic.Pointer[ids]
-	pledged    atomic.Pointer[pledge.Proposal] // what this node has pledged to
-	reign      atomic.Pointer[reign]           // while this node leads, past its barrier
-	enrolled   enrolledState
-	left       atomic.Bool // Leave has succeeded
-	ready      atomic.Bool
-	book       atomic.Pointer[book]
-	leaders    bell // rings when the leader, or its reign, may have changed
-	hangups    bell // rings when the last raft stream of a peer has ended
-	calls      gate // calls that use raft
-	restores   chan restoring
-	retimes    chan retiming
-	unled      chan struct{} // closed when nobody takes from restores and retimes any more
-	lag        lag
-	oneRestore chan struct{} // size 1: held by the one restore that may be under way
-	stopped    chan struct{} // closed when Run returns
-	diskBusy   chan struct{}
-	seldom     seldom
-	entered    atomic.Int64 // when this node became a member, by cfg.Elapsed; 0 = before it started
+	live        atomic.Pointer[live] // nil before the start
+	id          atomic.Pointer[ids]
+	pledged     atomic.Pointer[pledge.Proposal] // what this node has pledged to
+	reign       atomic.Pointer[reign]           // while this node leads, past its barrier
+	enrolled    enrolledState
+	left        atomic.Bool // Leave has succeeded
+	ready       atomic.Bool
+	book        atomic.Pointer[book]
+	leaders     bell // rings when the leader, or its reign, may have changed
+	hangups     bell // rings when the last raft stream of a peer has ended
+	calls       gate // calls that use raft
+	restores    chan restoring
+	retimes     chan retiming
+	unled       chan struct{} // closed when nobody takes from restores and retimes any more
+	lag         lag
+	oneRestore  chan struct{} // size 1: held by the one restore that may be under way
+	stopped     chan struct{} // closed when Run returns
+	diskBusy    chan struct{}
+	contentBusy chan struct{}
+	seldom      seldom
+	entered     atomic.Int64 // when this node became a member, by cfg.Elapsed; 0 = before it started
 }
 
 // ids are what the data directory says of the node.
@@ -99,7 +100,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger.With("node", string(cfg.Node)), process: rand.Text(),
 		machine: newMachine(cfg.Metrics),
 		bound:   make(chan struct{}), member: make(chan struct{}), killed: make(chan struct{}),
-		outcast: make(chan error, 1), diskBusy: make(chan struct{}, 1), restores: make(chan restoring), retimes: make(chan retiming), unled: make(chan struct{}), oneRestore: make(chan struct{}, 1), stopped: make(chan struct{}),
+		outcast: make(chan error, 1), diskBusy: make(chan struct{}, 1), contentBusy: make(chan struct{}, 1), restores: make(chan restoring), retimes: make(chan retiming), unled: make(chan struct{}), oneRestore: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	n.machine.observe = cfg.OnApply
 	n.id.Store(&ids{})

@@ -32,7 +32,7 @@ const codeNotLeader = "not-leader"
 // takes up to a hundred times as much memory. Who pledges writes the proposal
 // into a file, and must be able to read it again.
 const (
-	pledgeBytesMax = 64 << 10
+	pledgeBytesMax = 128 << 10
 	callBytesMax   = fsm.BatchBytesMax
 )
 

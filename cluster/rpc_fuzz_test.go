@@ -197,6 +197,17 @@ func TestSightedIsBounded(t *testing.T) {
 	if now := time.Now(); len(e.direct) > entrySeen || len(e.told) > entrySeen || len(e.heardMyself(now)) > entryCalls {
 		t.Errorf("%d and %d servers are remembered, %d named", len(e.direct), len(e.told), len(e.heardMyself(now)))
 	}
+	clear(e.direct)
+	for i := range entryCalls {
+		name := strings.Repeat("\x01", sightedBytesMax/3-2) + strconv.Itoa(10+i) // each byte takes six
+		e.sighted(pledge.Server{NodeID: name, Instance: name, Address: name}, "blue", nil)
+		e.sighted(pledge.Server{NodeID: strings.Repeat("n", sightedBytesMax), Instance: "long" + name}, "blue", nil)
+	}
+	named := e.heardMyself(time.Now())
+	call, err := json.Marshal(pledgeCall{Known: named})
+	if err != nil || len(named) != entryCalls || len(call) > pledgeBytesMax-4096 {
+		t.Errorf("%d servers are named to others in %d bytes: %v", len(named), len(call), err)
+	}
 }
 
 // checkSighted notes a call's servers as a node does that is on its way into a

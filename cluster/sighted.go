@@ -6,7 +6,13 @@ import (
 	"time"
 
 	"github.com/holdfast-cluster/holdfast/cluster/pledge"
+	"github.com/holdfast-cluster/holdfast/placement"
 )
+
+// sightedBytesMax bounds the names of a server that is remembered: a node id, an
+// instance, and the longest name of a host with a port. entryCalls of them fit
+// into a call, even if each byte of theirs is escaped.
+const sightedBytesMax = placement.NodeIDMax + 36 + 253 + len(":65535")
 
 // sighted is a server that was heard of on the way into a cluster, and when.
 type sighted struct {
@@ -25,8 +31,12 @@ func (e *entry) sighted(from pledge.Server, cluster string, known []pledge.Serve
 	}
 }
 
-// remember notes a server, unless there are too many new ones to be true.
+// remember notes a server, unless there are too many new ones to be true, or its
+// names are too long: all that are passed on must fit into one call.
 func (e *entry) remember(seen map[string]sighted, s pledge.Server, now time.Time) {
+	if len(s.NodeID)+len(s.Instance)+len(s.Address) > sightedBytesMax {
+		return
+	}
 	if _, known := seen[s.Instance]; s.Instance != e.self.Instance && (known || len(seen) < entrySeen) {
 		seen[s.Instance] = sighted{s, now}
 	}

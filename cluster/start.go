@@ -95,9 +95,11 @@ func (n *Node) openDir(crew *crew, live *live) error {
 	}
 	live.dir = dir
 	crew.opened("data directory", func() {
-		select { // a check of the disk may be under way
-		case n.diskBusy <- struct{}{}:
-		case <-time.After(diskPatience):
+		for _, busy := range []chan struct{}{n.diskBusy, n.contentBusy} { // a check may be under way
+			select {
+			case busy <- struct{}{}:
+			case <-time.After(diskPatience):
+			}
 		}
 		if err := dir.Close(); err != nil {
 			n.log.Error("close the data directory", "error", err)

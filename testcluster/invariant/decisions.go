@@ -49,8 +49,10 @@ func (s *step) mayBegin(d placement.Decision) error {
 	b := s.before.Chain(d.Chain)
 	alive, _, _ := count(s.before, b)
 	refills := b.MoveByID(d.Move) != nil
-	if asked, ok := s.op.Body.(*fsm.Decide); ok && b.MoveByID(asked.Decision.Move) != nil {
-		refills = true // perhaps as a repair, because the recorded target will not do
+	if asked, ok := s.op.Body.(*fsm.Decide); ok {
+		if m := b.MoveByID(asked.Decision.Move); m != nil && m.Mode == placement.EvictFirst && m.ToEpoch == 0 {
+			refills = true // perhaps as a repair, because the recorded target will not do
+		}
 	}
 	switch {
 	case s.before.RestoreGuard != nil:

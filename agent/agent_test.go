@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -380,6 +382,46 @@ func TestSourceDiesMidway(t *testing.T) {
 		if err != nil || !bytes.Equal(slices.Concat(got, rest), want) {
 			t.Errorf("got %d bytes, %v; want all %d", len(got)+len(rest), err, len(want))
 		}
+	})
+}
+
+// Rot in the copy that is asked first must never come out of the node without a
+// copy as a whole answer, though the other copy has the last bytes: the reader
+// sees it break off, and gets the right bytes once the rotten copy is gone.
+func TestRotIsNotRelayed(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		one, two := w.twoHolders("web")
+		third := w.otherThan(one, two)
+		want := text(64 * chunkBytes)
+		if _, err := w.client(one.name).PutContent(t.Context(), "web", bytes.NewReader(want), int64(len(want))); err != nil {
+			t.Fatal(err)
+		}
+		first := one // the source that is asked first has the lower name
+		if two.name < one.name {
+			first = two
+		}
+		rotten := bytes.Clone(want)
+		rotten[1] ^= 4
+		found := false
+		for _, path := range w.files() {
+			if b, err := os.ReadFile(path); err == nil && bytes.Equal(b, want) && strings.HasPrefix(path, filepath.Join(w.root, first.name)) {
+				found = os.WriteFile(path, rotten, 0o600) == nil
+			}
+		}
+		if !found {
+			t.Fatalf("no file of %s has the content", first.name)
+		}
+		if got, err := w.get(third.name, "web"); err == nil {
+			t.Errorf("%d bytes came as a whole answer, right ones: %t", len(got), bytes.Equal(got, want))
+		}
+		w.until("the rotten copy is not asked", func() bool {
+			got, err := w.get(third.name, "web")
+			if err == nil && !bytes.Equal(got, want) {
+				t.Error("rot came as a whole answer")
+			}
+			return err == nil
+		})
 	})
 }
 

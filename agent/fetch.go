@@ -2,8 +2,11 @@ package agent
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 
 	"github.com/holdfast-cluster/holdfast/api"
@@ -25,6 +28,9 @@ func (c *content) Open(ctx context.Context, r server.ContentRead) (io.ReadCloser
 		}
 	}
 	relay := &relay{content: c, ctx: ctx, read: r, at: r.Offset, end: r.Offset + r.Length, sources: r.Sources}
+	if r.Length == r.Content.Size {
+		relay.sum = sha256.New()
+	}
 	if err := relay.next(); err != nil {
 		return nil, api.NewProblem(api.NoLiveCopy, "no live copy of chain %s can be read: %v", r.Chain, err)
 	}
@@ -38,7 +44,9 @@ type part struct {
 }
 
 // relay reads a content from one live copy, and from the next where that
-// breaks off.
+// breaks off. A source whose bytes have rotted finds out at their end only, and
+// breaks off there: so all of a content is hashed here too, and where the hash
+// is another one, an error comes in the place of the last bytes.
 type relay struct {
 	content *content
 	ctx     context.Context
@@ -46,6 +54,7 @@ type relay struct {
 	at, end int64
 	sources []fsm.Source // not tried yet
 	body    io.ReadCloser
+	sum     hash.Hash // of what was read; nil = of a part only, which is not checked
 }
 
 // next opens the next source that has the bytes.
@@ -78,7 +87,13 @@ func (r *relay) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := r.body.Read(b[:min(int64(len(b)), r.end-r.at)])
-	if r.at += int64(n); err == nil || r.at == r.end || r.ctx.Err() != nil {
+	if r.sum != nil {
+		r.sum.Write(b[:n])
+	}
+	if r.at += int64(n); r.at == r.end && r.sum != nil && hex.EncodeToString(r.sum.Sum(nil)) != r.read.Content.SHA256 {
+		return 0, fmt.Errorf("what came of chain %s does not have the hash %.16s: a copy has rotted", r.read.Chain, r.read.Content.SHA256)
+	}
+	if err == nil || r.at == r.end || r.ctx.Err() != nil {
 		return n, err
 	}
 	r.body.Close()

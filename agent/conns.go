@@ -21,8 +21,9 @@ const (
 
 // conns are the connections of a port. They are bounded, in number and in the
 // time for which a peer may take nothing of what it is sent. When one comes too
-// many, the one is closed that has waited longest without a request: those who
-// only keep connections open shut nobody out, probes least of all. There is
+// many, the one is closed that has waited longest without a request that a
+// handler answers: those who only keep connections open, or announce bodies that
+// never come, shut nobody out, probes least of all. There is
 // such a one, for fewer requests may be under way than connections are allowed
 // (server.LimitsFor).
 type conns struct {
@@ -32,7 +33,7 @@ type conns struct {
 
 	mu   sync.Mutex
 	open int
-	idle *list.List // of *conn without a request, longest first
+	idle *list.List // of *conn that no handler is at, longest first
 }
 
 func newConns(m *meter, port string) *conns {
@@ -99,7 +100,8 @@ func (c *conns) admit(in *conn) (victim *conn) {
 	return c.idle.Front().Value.(*conn) //nolint:errcheck,forcetypeassert // nothing else is put there, and in is
 }
 
-// state follows, for http.Server, what a connection does.
+// state follows what a connection does, for http.Server, and for a handler that
+// has returned.
 func (c *conns) state(nc net.Conn, state http.ConnState) {
 	if over, ok := nc.(*tls.Conn); ok {
 		nc = over.NetConn()

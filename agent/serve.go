@@ -45,6 +45,7 @@ func newService(name, port string, m *meter, handler http.Handler) *service {
 	s.http = &http.Server{
 		Handler:     s.counted(handler),
 		BaseContext: func(net.Listener) context.Context { return base },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ConnState:   func(c net.Conn, state http.ConnState) { s.conns.state(c, state) },
 		// net/http's own answer to OPTIONS * waits for a body, however long.
 		DisableGeneralOptionsHandler: true,
@@ -54,7 +55,12 @@ func newService(name, port string, m *meter, handler http.Handler) *service {
 	return s
 }
 
-// counted lets the end of the service wait for its requests.
+// connKey is where the context of a request has its connection.
+type connKey struct{}
+
+// counted lets the end of the service wait for its requests. A connection that
+// no handler is at may go: net/http calls it active for as long as it waits for
+// a body that no handler wanted.
 func (s *service) counted(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -65,6 +71,9 @@ func (s *service) counted(handler http.Handler) http.Handler {
 		s.open.Add(1)
 		s.mu.Unlock()
 		defer s.open.Done()
+		if c, ok := r.Context().Value(connKey{}).(net.Conn); ok {
+			defer s.conns.state(c, http.StateIdle)
+		}
 		if waitsForNews(r) {
 			ctx, cancel := context.WithCancel(r.Context())
 			defer cancel()

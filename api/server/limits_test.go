@@ -85,19 +85,20 @@ func closes(t *testing.T, r *bufio.Reader) {
 	}
 }
 
-// A body that no handler reads, of a page, a refusal or an unknown path, must
-// hold neither the answer nor the connection for longer than BodyTimeout: it
-// is announced and never sent.
+// A body that no handler reads, of a page, a refusal or an unknown path, or of
+// which one reads as long as it may, must hold neither the answer nor the
+// connection for longer than BodyTimeout: it is announced and never sent.
 func TestUnreadBody(t *testing.T) {
 	for _, line := range []string{
 		"GET /v1/status", "GET /livez", "GET /nowhere", "POST /v1/status", "POST /v1/plan", "PUT /v1/chains/no.such/content?timeout=x",
+		"PUT /v1/snapshot",
 	} {
 		t.Run(line, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				_, s := newBackend(t).serve("n1")
 				near := pipes(t, s)()
 				begin := time.Now()
-				fmt.Fprintf(near, "%s HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n", line)
+				fmt.Fprintf(near, "%s HTTP/1.1\r\nHost: x\r\n%s: %s\r\nContent-Length: 100\r\n\r\n", line, api.HeaderConfirm, clusterID)
 				r := bufio.NewReader(near)
 				answerOf(t, r)
 				closes(t, r)

@@ -92,11 +92,10 @@ func (s *Server) putSnapshot(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return noAnswer(false, x.timeout)
 	}
-	// The whole body has to arrive within the time of a slow line.
+	// The whole body has to arrive within the time of a slow line, and what nobody
+	// reads of it too: net/http ends the limit where the body ends.
 	patience := s.limits.BodyTimeout + time.Duration(r.ContentLength/bodyBytesSecond)*time.Second
-	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) == nil {
-		defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Time{}) }()
-	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) // a request of this process has no connection
 	if s.cfg.Leadership.Status().IsLeader {
 		return s.restoreHere(w, r, x, wish)
 	}

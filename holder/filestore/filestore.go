@@ -1,6 +1,7 @@
 package filestore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -265,19 +266,28 @@ func (s *Store) Open(chain placement.ChainID, sha256 string) (io.ReadSeekCloser,
 
 // CheckDisk writes and reads a small file in the content directory. It syncs
 // nothing: on a slow disk that would take from the time that a probe has, and
-// the data directory is synced already. A full volume is no fault: Space tells.
+// the data directory is synced already. Nor does it cut the file, which some
+// file systems flush at close, nor allocate anything once the file is there.
+// What may still wait for the disk is the write of the file's times where the
+// file system is just writing out its journal, and any write where it copies
+// instead of overwriting. A full volume is no fault: Space tells.
 func (s *Store) CheckDisk() error {
 	path := filepath.Join(s.dir, "probe")
-	want := "the content directory can be written and read\n"
-	err := noSpace(os.WriteFile(path, []byte(want), 0o644))
-	if errors.Is(err, holder.ErrNoSpace) {
+	want := []byte("the content directory can be written and read\n")
+	got := make([]byte, len(want))
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err == nil {
+		defer f.Close()
+		_, err = f.WriteAt(want, 0)
+	}
+	if errors.Is(noSpace(err), holder.ErrNoSpace) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("write the content directory %s: %w; let this user write to it, and mount it writable", s.dir, err)
 	}
-	got, err := os.ReadFile(path)
-	if err == nil && string(got) != want {
+	_, err = f.ReadAt(got, 0)
+	if err == nil && !bytes.Equal(got, want) {
 		err = errors.New("other bytes come back than were written")
 	}
 	if err != nil {

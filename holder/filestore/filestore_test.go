@@ -485,6 +485,45 @@ func (u untilDone) Read([]byte) (int, error) {
 	return 0, u.ctx.Err()
 }
 
+// The check of the disk must write into the file that is there, without cutting
+// it, for a cut has some file systems flush it at close; and a volume without
+// room for it must be no fault: the file is /dev/full there.
+func TestCheckDisk(t *testing.T) {
+	s := openStore(t, t.TempDir(), Config{})
+	path := filepath.Join(s.dir, "probe")
+	long := strings.Repeat("x", 4096)
+	if err := os.WriteFile(path, []byte(long), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckDisk(); err != nil {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); err != nil || len(got) != len(long) || string(got) == long {
+		t.Errorf("the file has %d bytes, %v; want others of %d", len(got), err, len(long))
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckDisk(); err == nil || !strings.Contains(err.Error(), s.dir) {
+		t.Errorf("a disk that cannot be written: %v", err)
+	}
+	if _, err := os.Stat("/dev/full"); err != nil {
+		t.Skip("no /dev/full here")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/dev/full", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckDisk(); err != nil {
+		t.Errorf("a full volume: %v", err)
+	}
+}
+
 // A second process cannot open the same directory.
 func TestOpenLocks(t *testing.T) {
 	s := openStore(t, t.TempDir(), Config{})

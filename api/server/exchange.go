@@ -185,14 +185,14 @@ func (x *exchange) readBody(w http.ResponseWriter) *api.Problem {
 	if size < 0 || size > limit {
 		size = limit
 	}
-	if p := x.reserve(size); p != nil {
-		return p
-	}
 	timeout := x.server.limits.BodyTimeout + time.Duration(size/bodyBytesSecond)*time.Second
 	control := http.NewResponseController(w)
 	bounded := control.SetReadDeadline(time.Now().Add(timeout)) == nil // a request of this process has no connection
-	body, err := io.ReadAll(http.MaxBytesReader(w, x.r.Body, limit))
+	body, err := io.ReadAll(&reserving{http.MaxBytesReader(w, x.r.Body, limit), x})
+	full, refused := errors.AsType[*api.Problem](err)
 	switch {
+	case refused:
+		return full
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return api.InvalidField("body", "the body did not arrive within %v", timeout)
 	case err != nil && int64(len(body)) >= limit:

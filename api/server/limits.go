@@ -125,6 +125,9 @@ func (s *Server) gatesOf(r *http.Request) *gates {
 func (x *exchange) enter() *api.Problem {
 	g := x.server.gatesOf(x.r)
 	_, open := x.route.need()
+	if g != nil {
+		x.bodies = g.bodies
+	}
 	switch {
 	case g == nil || x.route.path == "/livez" || x.route.path == "/readyz":
 		return nil
@@ -144,17 +147,24 @@ func (x *exchange) enter() *api.Problem {
 	return p
 }
 
-// reserve takes room in memory for the body until leave.
-func (x *exchange) reserve(bytes int64) *api.Problem {
-	g := x.server.gatesOf(x.r)
-	if g == nil {
-		return nil
+// reserving takes room in memory for what it reads of a body, until leave. What
+// is announced and does not come takes none.
+type reserving struct {
+	io.Reader
+	x *exchange
+}
+
+// Read implements io.Reader.
+func (r *reserving) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if r.x.bodies == nil || n == 0 {
+		return n, err
 	}
-	p := g.bodies.take(bytes)
-	if p == nil {
-		x.bodies, x.reserved = g.bodies, bytes
+	if full := r.x.bodies.take(int64(n)); full != nil {
+		return n, full
 	}
-	return p
+	r.x.reserved += int64(n)
+	return n, err
 }
 
 // leave gives back what the request has taken.

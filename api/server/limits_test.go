@@ -85,6 +85,9 @@ func closes(t *testing.T, r *bufio.Reader) {
 	}
 }
 
+// ended reads until the other end closes a connection.
+func ended(c net.Conn) { _, _ = io.Copy(io.Discard, c) } // how it ends does not matter
+
 // A body that no handler reads, of a page, a refusal or an unknown path, or of
 // which one reads as long as it may, must hold neither the answer nor the
 // connection for longer than BodyTimeout: it is announced and never sent.
@@ -258,6 +261,45 @@ func TestLimits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Bodies must take of the room for bodies what has come of them, not what they
+// announce, and give it back: the room is for two bodies of the largest size
+// here, a hundred are announced, and a write beside them must be answered. What
+// goes beyond the room while it comes must be refused.
+func TestAnnouncedBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s := newBackend(t).serve("n1", func(cfg *Config) { cfg.Limits.BodyBytes = 2 * api.BodyBytesMax })
+		dial := pipes(t, s)
+		announce := func() net.Conn {
+			near := dial()
+			fmt.Fprintf(near, "PUT /v1/chains/c HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", api.BodyBytesMax)
+			go ended(near)
+			return near
+		}
+		for range 100 {
+			announce()
+		}
+		synctest.Wait()
+		if w := ask(t, s, http.MethodPut, "/v1/chains/d", `{"spec":{}}`); w.Code != http.StatusCreated {
+			t.Errorf("beside bodies that do not come: %d %s", w.Code, w.Body)
+		}
+		for range 2 {
+			if _, err := announce().Write(make([]byte, api.BodyBytesMax-1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if got, want := s.clients.bodies.within.Load(), int64(2*(api.BodyBytesMax-1)); got != want {
+			t.Errorf("%d bytes are taken, want %d", got, want)
+		}
+		w := ask(t, s, http.MethodPut, "/v1/chains/e", `{"spec":{}}`)
+		refusedWith(t, w, api.Overloaded, "")
+		time.Sleep(time.Hour)
+		if got := s.clients.bodies.within.Load(); got != 0 {
+			t.Errorf("%d bytes are still taken", got)
+		}
+	})
 }
 
 // inContent is a Content that asks its own server while it stores, as the

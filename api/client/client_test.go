@@ -109,6 +109,7 @@ func TestRetry(t *testing.T) {
 		{"never", api.NoLeader, nil, time.Hour, 0, DefaultRetry - backoffMax, DefaultRetry},
 		{"one round", api.NoLeader, []Option{WithRetry(0)}, time.Hour, 0, 0, 0},
 		{"context ends", api.OutcomeUnknown, nil, 3 * time.Second, 0, 3 * time.Second, 3 * time.Second},
+		{"a place is free", api.Overloaded, nil, time.Hour, 10, 0, 5 * time.Second},
 		{"refused", api.LastCopy, nil, time.Hour, 0, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -84,7 +84,7 @@ func again(err error) bool {
 	case errors.As(err, &u):
 		return true
 	case errors.As(err, &p):
-		return p.Code == api.NoLeader || p.Code == api.NotReady || p.Code == api.OutcomeUnknown
+		return p.Code == api.NoLeader || p.Code == api.NotReady || p.Code == api.OutcomeUnknown || p.Code == api.Overloaded
 	}
 	return false
 }

@@ -16,7 +16,7 @@ import (
 const (
 	connsMax   = 8192             // or half of the files that the process may open
 	writeStall = 30 * time.Second // for a client to take what one write sends
-	writeBytes = 1 << 20          // of a file that are handed to the kernel as one write
+	writeBytes = 64 << 10         // of a file that are handed to the kernel as one write
 )
 
 // conns are the connections of a port. They are bounded, in number and in the

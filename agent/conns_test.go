@@ -2,11 +2,13 @@ package agent
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -152,6 +154,37 @@ func TestClientThatDoesNotRead(t *testing.T) {
 				t.Fatalf("a slow reader got %d of %d bytes", got, size)
 			}
 			time.Sleep(writeStall + time.Second) // longer than any write may take
+		}
+	})
+}
+
+// thin is a connection that takes 8 KiB a second, from a file too.
+type thin struct {
+	net.Conn
+	until time.Time
+}
+
+func (c *thin) SetWriteDeadline(t time.Time) error { c.until = t; return nil }
+
+func (c *thin) ReadFrom(r io.Reader) (int64, error) {
+	for n := int64(0); ; {
+		m, err := io.CopyN(io.Discard, r, 8<<10)
+		if n += m; err != nil {
+			return n, nil //nolint:nilerr // all is sent
+		}
+		if time.Sleep(time.Second); time.Now().After(c.until) {
+			return n, os.ErrDeadlineExceeded
+		}
+	}
+}
+
+// A file that is taken slowly and without a pause must be sent whole.
+func TestThinLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 3 << 20
+		in := &conn{Conn: new(thin), of: &conns{stall: writeStall}}
+		if n, err := in.ReadFrom(&io.LimitedReader{R: bytes.NewReader(make([]byte, size)), N: size}); n != size || err != nil {
+			t.Errorf("sent %d of %d bytes, %v", n, size, err)
 		}
 	})
 }

@@ -39,6 +39,7 @@ func (s *Server) putContent(w http.ResponseWriter, r *http.Request) error {
 	}
 	out, err := s.cfg.Content.Put(r.Context(), write, s.paced(w, r))
 	if err != nil {
+		s.limitBody(w, r)
 		return err //nolint:wrapcheck // it is put into words by problem
 	}
 	if out.Holders == nil {

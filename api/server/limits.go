@@ -133,10 +133,12 @@ func (x *exchange) enter() *api.Problem {
 		return nil
 	case open:
 		x.gate = g.pages
-	case x.route.path == "/v1/events" || x.route.kind != write && x.wait > 0:
+	case x.route.path == "/v1/events":
 		x.gate = g.watchers
-	case x.route.long:
+	case x.route.long: // also one that waits first
 		x.gate = g.contents
+	case x.route.kind != write && x.wait > 0:
+		x.gate = g.watchers
 	default:
 		x.gate = g.requests
 	}
@@ -179,7 +181,9 @@ func (x *exchange) leave() {
 
 // limitBody bounds the time in which the body has to arrive if nobody reads
 // it: net/http reads the rest itself before it goes on with the connection.
-// Whoever reads it sets another time.
+// Whoever reads it sets another time, and this one again if it stops early:
+// where time is over, the connection is closed under what is still being sent,
+// and the answer may be lost with it.
 func (s *Server) limitBody(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.limits.BodyTimeout)) // a request of this process has no connection

@@ -192,6 +192,37 @@ func TestSlowContent(t *testing.T) {
 	})
 }
 
+// A content that is given up because it came too slowly must be answered so
+// that the sender hears it: what it still sends is taken, and the answer is not
+// lost to a connection that is closed under it.
+func TestSlowContentHears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		_, s := b.serve("n1")
+		b.must(fsm.NewPutChain("c", placement.Spec{Desired: 1}))
+		b.settle()
+		near := pipes(t, s)()
+		fmt.Fprint(near, "PUT /v1/chains/c/content HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+		sent := make(chan error, 1)
+		go func() {
+			for range 40 {
+				if _, err := near.Write(make([]byte, 25)); err != nil {
+					sent <- err
+					return
+				}
+				time.Sleep(time.Second)
+			}
+			sent <- nil
+		}()
+		if status, p := answerOf(t, bufio.NewReader(near)); status != http.StatusBadRequest || !strings.Contains(p.Detail, "30s") {
+			t.Errorf("answered %d %s", status, p.Detail)
+		}
+		if err := <-sent; err != nil {
+			t.Errorf("what it still sent: %v", err)
+		}
+	})
+}
+
 // asks sends a request in a goroutine and waits until it waits.
 func asks(t *testing.T, h http.Handler, method, target, body string) (end func()) {
 	t.Helper()
@@ -219,6 +250,7 @@ func TestLimits(t *testing.T) {
 		{"watchers", "GET", "/v1/chains?since=1000&wait=10m", "", func(l *Limits) { l.Watchers = 2 }, "/v1/status"},
 		{"requests", "PUT", "/v1/chains/new?timeout=5m", `{"spec":{}}`, func(l *Limits) { l.Requests = 2 }, "/v1/status?wait=1ms"},
 		{"body bytes", "PUT", "/v1/chains/new?timeout=5m", `{"spec":{}}`, func(l *Limits) { l.BodyBytes = 30 }, "/v1/status"},
+		{"contents", "GET", "/v1/chains/c/content?wait=1ms&timeout=5m", "", func(l *Limits) { l.Contents = 2 }, "/v1/status?wait=1ms"},
 		{"contents", "GET", "/v1/snapshot?timeout=5m", "", func(l *Limits) { l.Contents = 2 }, "/v1/status"},
 	} {
 		t.Run(c.kind, func(t *testing.T) {

@@ -96,10 +96,11 @@ type call struct {
 // asked: longer than it waits for a leader.
 const patienceDefault = 10 * time.Second
 
-// answerDefault is well above a page of the largest chains. The assignments of
-// a node come in one answer.
+// answerDefault is well above a page of the largest chains: 1,000 whose specs are
+// as large as they may be are about 80 MB. The assignments of a node come in one
+// answer.
 const (
-	answerDefault     = 64 << 20
+	answerDefault     = 256 << 20
 	answerAssignments = 1 << 30
 )
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/api/client"
 )
 
@@ -33,6 +34,11 @@ func Load(ctx context.Context, cfg FailoverConfig) (_ *Report, err error) {
 		return nil, err
 	}
 	defer p.close()
+	for n := range loadContents {
+		if _, err := p.all[0].calls.PutChain(ctx, loadChain(n), api.Spec{}); err != nil {
+			return nil, err
+		}
+	}
 	before := p.tally(ctx)
 	loaded, stop := context.WithTimeout(ctx, cfg.Load)
 	defer stop()
@@ -42,7 +48,8 @@ func Load(ctx context.Context, cfg FailoverConfig) (_ *Report, err error) {
 		working.Go(func() { keepBusy(loaded) })
 	}
 	puts := 0
-	working.Go(func() { puts = p.putContents(loaded) })
+	var refused error
+	working.Go(func() { puts, refused = p.putContents(loaded) })
 	writing := startPulse(loaded, p.all)
 	worst := p.watch(loaded, before)
 	writing.stop()
@@ -50,6 +57,9 @@ func Load(ctx context.Context, cfg FailoverConfig) (_ *Report, err error) {
 	working.Wait()
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if puts == 0 && refused != nil {
+		return nil, fmt.Errorf("no content could be put meanwhile: %w", refused)
 	}
 	after := p.tally(ctx)
 	return loadReport(cfg, before, after, max(worst, after.lag), len(writing.writes), puts), nil
@@ -125,6 +135,9 @@ func (p *processes) watch(ctx context.Context, before tally) (worst float64) {
 		case <-ticker.C:
 		}
 		now := p.tally(ctx)
+		if ctx.Err() != nil {
+			return worst // in the middle of asking
+		}
 		worst = max(worst, now.lag)
 		p.cfg.progress("after %v: %v elections, %v of them asked for, heartbeat %v, worst lag %v", time.Since(began).Round(time.Second),
 			now.elections-before.elections, now.handed-before.handed, Seconds.format(now.heartbeat), Seconds.format(worst))
@@ -132,14 +145,19 @@ func (p *processes) watch(ctx context.Context, before tally) (worst float64) {
 }
 
 // putContents puts contents one after another, and takes a snapshot after each,
-// until ctx ends. What fails for want of time under load is put again.
-func (p *processes) putContents(ctx context.Context) (puts int) {
+// until ctx ends. What fails for want of time under load is put again; the last
+// error that was not for the end of ctx is returned, too.
+func (p *processes) putContents(ctx context.Context) (puts int, refused error) {
 	data := make([]byte, loadSize)
 	for n := 0; ctx.Err() == nil; n++ {
 		data[0], data[1] = byte(n), byte(n>>8)
 		through := p.all[n%len(p.all)].calls
-		if _, err := through.PutContent(ctx, fmt.Sprintf("load-%d", n%loadContents), bytes.NewReader(data), loadSize, client.Because("benchmark")); err == nil {
+		_, err := through.PutContent(ctx, loadChain(n%loadContents), bytes.NewReader(data), loadSize, client.Because("benchmark"))
+		switch {
+		case err == nil:
 			puts++
+		case ctx.Err() == nil:
+			refused = err
 		}
 		if saved, err := through.Snapshot(ctx); err == nil {
 			_, _ = io.Copy(io.Discard, saved) // it is the work that counts
@@ -150,5 +168,7 @@ func (p *processes) putContents(ctx context.Context) (puts int) {
 		case <-time.After(loadPause):
 		}
 	}
-	return puts
+	return puts, refused
 }
+
+func loadChain(n int) string { return fmt.Sprintf("load-%d", n) }

@@ -297,8 +297,7 @@ func (n *Node) transfer(ctx context.Context, r *raft.Raft) error {
 		if r.State() != raft.Leader {
 			return nil
 		}
-		if err = n.await(ctx, r.LeadershipTransfer); err == nil {
-			n.cfg.Metrics.HandOvers.Add(1)
+		if err = n.await(ctx, func() raft.Future { return handingOver{r.LeadershipTransfer(), n.cfg.Metrics.HandOvers} }); err == nil {
 			return nil
 		}
 		if !sleep(ctx, 10*time.Millisecond) {
@@ -306,6 +305,22 @@ func (n *Node) transfer(ctx context.Context, r *raft.Raft) error {
 		}
 	}
 	return fmt.Errorf("hand leadership over: %w", err)
+}
+
+// handingOver counts a transfer when it has succeeded: whoever began it may not
+// wait for that, because its reign ends with it.
+type handingOver struct {
+	raft.Future
+	handed Counter
+}
+
+// Error implements raft.Future.
+func (h handingOver) Error() error {
+	err := h.Future.Error()
+	if err == nil {
+		h.handed.Add(1)
+	}
+	return err
 }
 
 // await makes a call of raft and waits for its future, at most until ctx ends.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
@@ -363,17 +364,18 @@ func TestReceiveRefuses(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		u    Upload
-		body []byte
+		body io.Reader
 		want error
 	}{
-		{"too short", Upload{Chain: "x", Epoch: 40, Size: 1001}, b, ErrMismatch},
-		{"too long", Upload{Chain: "x", Epoch: 40, Size: 999}, b, ErrMismatch},
-		{"other hash", Upload{Chain: "x", Epoch: 40, Size: 1000, SHA256: strings.Repeat("0", 64)}, b, ErrMismatch},
-		{"not the holder", Upload{Chain: "x", Epoch: 41, Size: 1000}, b, ErrNotHolder},
-		{"not the holder any more", Upload{Chain: "x", Epoch: 42, Size: 1000}, b, ErrNotHolder},
+		{"too short", Upload{Chain: "x", Epoch: 40, Size: 1001}, bytes.NewReader(b), ErrMismatch},
+		{"too long", Upload{Chain: "x", Epoch: 40, Size: 999}, bytes.NewReader(b), ErrMismatch},
+		{"broken off", Upload{Chain: "x", Epoch: 40, Size: 1001}, io.MultiReader(bytes.NewReader(b), iotest.ErrReader(io.ErrUnexpectedEOF)), ErrMismatch},
+		{"other hash", Upload{Chain: "x", Epoch: 40, Size: 1000, SHA256: strings.Repeat("0", 64)}, bytes.NewReader(b), ErrMismatch},
+		{"not the holder", Upload{Chain: "x", Epoch: 41, Size: 1000}, bytes.NewReader(b), ErrNotHolder},
+		{"not the holder any more", Upload{Chain: "x", Epoch: 42, Size: 1000}, bytes.NewReader(b), ErrNotHolder},
 	} {
 		n = 0
-		if _, err := s.Receive(t.Context(), test.u, bytes.NewReader(test.body)); !errors.Is(err, test.want) {
+		if _, err := s.Receive(t.Context(), test.u, test.body); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, err, test.want)
 		}
 	}

@@ -114,10 +114,10 @@ func (s *Store) spool(ctx context.Context, u Upload, body io.Reader, book *booki
 	})
 	sha = hex.EncodeToString(sum.Sum(nil))
 	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), err == nil && n != u.Size:
+		return "", "", fmt.Errorf("%d bytes were announced and %d came: %w", u.Size, n, ErrMismatch)
 	case err != nil:
 		return "", "", err
-	case n != u.Size:
-		return "", "", fmt.Errorf("%d bytes were announced and %d came: %w", u.Size, n, ErrMismatch)
 	case u.SHA256 != "" && u.SHA256 != sha:
 		return "", "", fmt.Errorf("hash %.16s was announced and %.16s came: %w", u.SHA256, sha, ErrMismatch)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/api/client"
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 	"github.com/holdfast-cluster/holdfast/placement"
 	"github.com/holdfast-cluster/holdfast/testcluster"
 )
@@ -110,10 +111,16 @@ func TestRollingRestart(t *testing.T) {
 				term, led := c.View(c.WaitLeader()).Term, uint64(0)
 				for _, i := range c.Nodes() {
 					c.WaitFor("everybody is back", 2*time.Minute, func() bool { return atHome(c, kept) })
-					if c.Leader() == i {
-						led++
-					}
+					leads := c.Leader() == i
 					c.Stop(i)
+					if leads {
+						led++
+						began := time.Now()
+						c.WaitFor("another leads", time.Minute, func() bool { return c.Leader() != 0 })
+						if took := time.Since(began); took >= pace.Lease(pace.Shortest) { // no election without a hand-over begins sooner
+							t.Errorf("n%d led and was stopped, and nobody led for %v: it has not handed over", i, took)
+						}
+					}
 					c.Advance(5 * time.Second) // as long as a new binary takes to be put in place
 					c.Restart(i)
 				}

@@ -93,6 +93,26 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A token that was put into the file itself, where its hash belongs, beside it, or
+// with all that token new printed, must not get into the error: that goes to a log.
+func TestErrorsKeepTokens(t *testing.T) {
+	token, _, err := NewToken("ci", api.RoleRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"- {name: ci, sha256: " + token + ", role: read}",
+		"- {name: ci, token: " + token + ", role: read}",
+		token,
+		"the token of ci, shown this once:\nHOLDFAST_TOKEN=" + token + "\n" + line("ci", token, api.RoleRead),
+		line("ci", token, api.RoleRead) + "the token of ci, shown this once:\nHOLDFAST_TOKEN=" + token + "\n",
+	} {
+		if _, err := Parse([]byte(text)); err == nil || strings.Contains(err.Error(), token) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // A running file must be followed: a token that is added counts and one that is
 // taken out does not; a file that is broken, empty or gone changes nothing and
 // is logged once.

@@ -77,7 +77,8 @@ func (e *Entry) check() (sum [sha256.Size]byte, err error) {
 	}
 	decoded, err := hex.DecodeString(e.SHA256)
 	if err != nil || copy(sum[:], decoded) != len(sum) || len(decoded) != len(sum) {
-		return sum, fmt.Errorf("sha256: %.80q of %s is not 64 hexadecimal digits", e.SHA256, e.Name)
+		// What stands there may be the token itself: it must not get into a log.
+		return sum, fmt.Errorf("sha256: that of %s is not 64 hexadecimal digits: give the SHA-256 of the token, not the token", e.Name)
 	}
 	return sum, nil
 }

@@ -14,24 +14,30 @@ type follower struct {
 
 	mu    sync.Mutex
 	tried [sha256.Size]byte // hash of what the last attempt found: the texts, or an error
+	taken bool              // it was taken
 }
 
-// refresh reads the files and, unless they are as they were at the last
-// attempt, hands the texts to take. It returns whether take has taken them. An
-// error is returned once: the next comes when something has changed again.
+// refresh reads the files and, unless they are as they were when they were
+// taken last, hands the texts to take. It returns whether take has taken them.
+// What it refuses is tried again each time, for it may only come too early; but
+// an error is returned once: the next comes when something has changed again.
 func (f *follower) refresh(take func(texts [][]byte) error) (changed bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	texts, err := readAll(f.paths)
 	found := sha256.Sum256(fmt.Appendf(nil, "%q %v", texts, err))
-	if found == f.tried {
+	same := found == f.tried
+	if same && f.taken {
 		return false, nil
 	}
-	f.tried = found
 	if err == nil {
 		err = take(texts)
 	}
-	return err == nil, err
+	f.tried, f.taken = found, err == nil
+	if same && err != nil {
+		return false, nil
+	}
+	return f.taken, err
 }
 
 // fileBytesMax bounds what is read of one file.

@@ -318,6 +318,43 @@ func TestExpired(t *testing.T) {
 	})
 }
 
+// A certificate that begins only later, as this machine's clock has it, is complained
+// about once and comes into force when its time has come, though its file does not
+// change again: it is made three hours ahead.
+func TestNotYetValid(t *testing.T) {
+	dir := t.TempDir()
+	var next [3]string
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(3 * time.Hour)
+		p := made(t, filepath.Join(dir, "next"), "prod", "a", 9)
+		next = [3]string{read(t, p.CA), read(t, p.Cert), read(t, p.Key)}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p := made(t, dir, "prod", "a", 2)
+		c := loaded(t, p, "prod")
+		write(t, p.CA, read(t, p.CA)+next[0])
+		if changed, err := c.Refresh(); !changed || err != nil {
+			t.Fatalf("another authority: %v, %v", changed, err)
+		}
+		write(t, p.Cert, next[1])
+		write(t, p.Key, next[2])
+		if changed, err := c.Refresh(); changed || err == nil || !strings.Contains(err.Error(), "not yet valid") {
+			t.Errorf("too early: %v, %v", changed, err)
+		}
+		time.Sleep(time.Minute)
+		if changed, err := c.Refresh(); changed || err != nil {
+			t.Errorf("too early, a second time: %v, %v", changed, err)
+		}
+		time.Sleep(3 * time.Hour)
+		if changed, err := c.Refresh(); !changed || err != nil {
+			t.Errorf("in its time: %v, %v", changed, err)
+		}
+		if changed, err := c.Refresh(); changed || err != nil {
+			t.Errorf("afterwards: %v, %v", changed, err)
+		}
+	})
+}
+
 // The first key of a file encrypts; what is no file of keys is refused by line,
 // and changes nothing.
 func TestKeys(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 const (
 	connsMax   = 8192             // or half of the files that the process may open
 	writeStall = 30 * time.Second // for a client to take what one write sends
-	writeBytes = 64 << 10         // of a file that are handed to the kernel as one write
+	writeBytes = 64 << 10         // that are handed to the kernel as one write
 )
 
 // conns are the connections of a port. They are bounded, in number and in the
@@ -128,12 +128,17 @@ func (in *conn) unlist() {
 	}
 }
 
-// Write implements net.Conn.
+// Write implements net.Conn, a part at a time.
 func (in *conn) Write(b []byte) (int, error) {
-	if err := in.SetWriteDeadline(time.Now().Add(in.of.stall)); err != nil {
-		return 0, err //nolint:wrapcheck // it is net's own
+	for sent := 0; ; {
+		if err := in.SetWriteDeadline(time.Now().Add(in.of.stall)); err != nil {
+			return sent, err //nolint:wrapcheck // it is net's own
+		}
+		n, err := in.Conn.Write(b[sent:min(sent+writeBytes, len(b))])
+		if sent += n; err != nil || sent == len(b) {
+			return sent, err //nolint:wrapcheck // as above
+		}
 	}
-	return in.Conn.Write(b) //nolint:wrapcheck // as above
 }
 
 // ReadFrom implements io.ReaderFrom: a file goes out by the kernel, a part at

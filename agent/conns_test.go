@@ -178,13 +178,22 @@ func (c *thin) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-// A file that is taken slowly and without a pause must be sent whole.
+func (c *thin) Write(b []byte) (int, error) {
+	n, err := c.ReadFrom(bytes.NewReader(b))
+	return int(n), err
+}
+
+// A file, or an answer that a handler writes at once, that is taken slowly and
+// without a pause must be sent whole.
 func TestThinLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 3 << 20
 		in := &conn{Conn: new(thin), of: &conns{stall: writeStall}}
 		if n, err := in.ReadFrom(&io.LimitedReader{R: bytes.NewReader(make([]byte, size)), N: size}); n != size || err != nil {
-			t.Errorf("sent %d of %d bytes, %v", n, size, err)
+			t.Errorf("sent %d of %d bytes of a file, %v", n, size, err)
+		}
+		if n, err := in.Write(make([]byte, size)); n != size || err != nil {
+			t.Errorf("sent %d of %d bytes of an answer, %v", n, size, err)
 		}
 	})
 }

@@ -399,10 +399,8 @@ func (u *user) refusal(op *lincheck.Op, code api.Code) {
 		switch {
 		case op.Kind == lincheck.Put && op.Sent > 1: // it was put, remembered without its chain, and deleted since
 			op.Result = lincheck.OK
-		case op.Kind == lincheck.Read:
-			op.Result = lincheck.OK
 		case reads:
-			op.Result = lincheck.Failed
+			op.Result = lincheck.OK
 		default:
 			op.Result = lincheck.Refused
 		}
@@ -461,10 +459,14 @@ func (u *user) library(r *request) {
 	if err == nil {
 		return
 	}
-	op.Answer, op.Code, op.Result = lincheck.Answer{}, err.Error(), lincheck.Unknown
+	op.Code, op.Result = err.Error(), lincheck.Unknown
 	p, ok := errors.AsType[*api.Problem](err)
+	reads := op.Kind == lincheck.Read || op.Kind == lincheck.ReadContent
+	if !reads {
+		op.Answer = lincheck.Answer{}
+	}
 	switch {
-	case op.Kind == lincheck.Read || op.Kind == lincheck.ReadContent:
+	case reads && (!ok || p.Code != api.UnknownChain):
 		op.Result = lincheck.Failed
 	case ok && (p.Code == api.StaleGeneration || p.Code == api.Exists || p.Code == api.StaleContent || p.Code == api.UnknownChain):
 		op.Code = string(p.Code)

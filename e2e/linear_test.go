@@ -194,7 +194,7 @@ func (u *user) fill() {
 			m.t.Fatal(err)
 		}
 		r.op.Return, r.op.Result = u.now(), lincheck.OK
-		r.op.Answer = lincheck.Answer{Exists: true, Created: true, Generation: chain.Generation}
+		r.op.Answer = lincheck.Answer{Exists: true, Created: true, Generation: chain.Generation, Revision: chain.Generation}
 		u.history.Add(r.op)
 
 		u.sent++

@@ -175,6 +175,7 @@ func (c *Client) send(ctx context.Context, at int, k *call, body io.Reader, size
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		defer resp.Body.Close()
+		k.meta.fill(resp)
 		return nil, problemOf(resp)
 	}
 	return resp, nil

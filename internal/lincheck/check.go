@@ -193,13 +193,16 @@ func (c *checker) revisions() {
 		o := &c.ops[i]
 		t := chains[o.Chain]
 		if t == nil {
-			t = new(timeline)
+			t = &timeline{stores: map[string]*Op{}}
 			chains[o.Chain] = t
 		}
+		t.deleted = t.deleted || o.Kind == Delete
 		switch {
+		case o.Kind == PutContent:
+			t.stores[o.Value] = o
 		case o.Kind == Delete && o.Result == Unknown:
 			t.loose = append(t.loose, o)
-		case o.acked() && o.Kind != PutContent && o.Answer.Revision != 0:
+		case o.acked() && o.Answer.Revision != 0:
 			t.acked = append(t.acked, o)
 		}
 	}
@@ -207,8 +210,8 @@ func (c *checker) revisions() {
 		slices.SortFunc(t.acked, func(a, b *Op) int { return cmp.Compare(a.Answer.Revision, b.Answer.Revision) })
 	}
 	for i := range c.ops {
-		if o := &c.ops[i]; o.Kind == Read && o.Result == OK {
-			if before := chains[o.Chain].contradicts(o); before != nil {
+		if o := &c.ops[i]; !o.writes() && o.Result == OK {
+			if before := cmp.Or(chains[o.Chain].contradicts(o), chains[o.Chain].otherContent(o)); before != nil {
 				c.found("its-revision", "%v\n\tdoes not show what was acknowledged at a revision up to its own: %v", o, before)
 			}
 		}
@@ -217,8 +220,28 @@ func (c *checker) revisions() {
 
 // timeline is what is known for certain of the history of one chain.
 type timeline struct {
-	acked []*Op // acknowledged puts and deletes, by revision
-	loose []*Op // deletes that may have happened at any time after their call
+	acked   []*Op          // acknowledged puts and deletes, by revision
+	loose   []*Op          // deletes that may have happened at any time after their call
+	stores  map[string]*Op // writes of contents, by value
+	deleted bool           // it may have been
+}
+
+// otherContent returns the last content acknowledged up to the read's revision
+// if the read shows none, an older one, or one of a later revision.
+func (t *timeline) otherContent(read *Op) *Op {
+	a := read.Answer
+	var last *Op
+	for _, o := range t.stores {
+		if o.acked() && o.Answer.Revision != 0 && o.Answer.Revision <= a.Revision && (last == nil || o.Answer.Revision > last.Answer.Revision) {
+			last = o
+		}
+	}
+	shown := t.stores[a.Content]
+	vague := shown != nil && (!shown.acked() || shown.Answer.Revision == 0)
+	if last == nil || shown == last || vague || t.deleted || !a.Exists {
+		return nil
+	}
+	return last
 }
 
 // contradicts returns an acknowledged write that the read should show, or
@@ -226,6 +249,9 @@ type timeline struct {
 // is that of its effect, so a write above the read's revision says nothing.
 func (t *timeline) contradicts(read *Op) *Op {
 	a := read.Answer
+	if read.Kind == ReadContent && a.Exists {
+		return nil // it does not say which generation
+	}
 	if a.Exists && a.Generation > a.Revision {
 		return read
 	}

@@ -79,6 +79,10 @@ func shows(o Op, sha string) Op {
 	return o
 }
 
+func bytesOf(sha string, revision uint64) Op {
+	return at(7, 8, ReadContent, Op{Answer: Answer{Exists: true, Content: sha, Revision: revision}})
+}
+
 func by(o Op, client int) Op {
 	o.Client = client
 	return o
@@ -115,7 +119,14 @@ func TestVerdicts(t *testing.T) {
 		{"two created it", []Op{none(put(1, 4, "a", 5, true)), none(put(2, 3, "b", 6, true))}, "linearizable"},
 		{"a condition failed that held", []Op{put(1, 2, "a", 5, true), refusal(if_(put(3, 4, "b", 0, false), 5), "stale-generation")}, "linearizable"},
 		{"a content condition failed that held", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), refusal(content(5, 6, "t", "s", 0), "stale-content")}, "linearizable"},
-		{"an old content", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), content(5, 6, "t", "", 7), shows(read(7, 8, "a", 5, 7), "s")}, "linearizable"},
+		{"an old content", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), content(5, 6, "t", "", 7), shows(read(7, 8, "a", 5, 7), "s")}, "its-revision linearizable"},
+		{"an old content at a new revision", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), content(5, 6, "t", "", 7), stale(shows(read(7, 8, "a", 5, 7), "s"), "n1", 1)}, "its-revision"},
+		{"old bytes at a new revision", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), content(5, 6, "t", "", 7), stale(bytesOf("s", 7), "n1", 1)}, "its-revision"},
+		{"no content at a new revision", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), stale(read(7, 8, "a", 5, 7), "n1", 1)}, "its-revision"},
+		{"a new content at an old revision", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), content(5, 6, "t", "", 7), stale(bytesOf("t", 6), "n1", 1)}, "its-revision"},
+		{"an old content at its revision", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), content(5, 6, "t", "", 7), stale(bytesOf("s", 6), "n1", 1)}, ""},
+		{"a content whose write was lost", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), lost(content(5, 0, "t", "", 0)), stale(bytesOf("t", 7), "n1", 1)}, ""},
+		{"the bytes of no chain", []Op{put(1, 2, "a", 5, true), content(3, 4, "s", "", 6), at(7, 8, ReadContent, Op{Answer: Answer{Revision: 6}})}, "its-revision linearizable"},
 		{"a generation came again", []Op{put(1, 2, "a", 5, true), deletion(3, 4, 6), put(5, 6, "b", 5, true)}, "real-time linearizable repeated"},
 		{"a request was applied twice", []Op{put(1, 2, "a", 5, true), put(3, 4, "b", 6, false), read(5, 6, "a", 7, 7)}, "applied-twice linearizable"},
 		{"nobody wrote it", []Op{put(1, 2, "a", 5, true), stale(read(3, 4, "z", 5, 5), "n1", 1)}, "repeated invented"},

@@ -74,7 +74,7 @@ func step(s chain, op *Op) (chain, bool) {
 	case Read:
 		return s, s.exists == op.Answer.Exists && s.value == op.Answer.Value && s.gen == op.Answer.Generation && s.content == op.Answer.Content
 	case ReadContent:
-		return s, s.exists && s.content == op.Answer.Content
+		return s, s.exists == op.Answer.Exists && s.content == op.Answer.Content
 	}
 	return s, false
 }

@@ -70,7 +70,8 @@ func (s Scenario) command(ctx context.Context, what, dir string) (cmd *exec.Cmd,
 // first must be there after a power cut at its end: what is seen is acted on.
 func (s Scenario) Sweep(t *testing.T) {
 	t.Helper()
-	states := make([]string, s.Steps+2) // the last is never reached
+	states := make([]string, s.Steps+2)
+	states[s.Steps+1] = "what no step leads to" // "" may be the state of an empty directory
 	for n := range s.Steps + 1 {
 		dir := filepath.Join(t.TempDir(), "data")
 		err := s.Do(dir, n, func() {})

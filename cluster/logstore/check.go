@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"os"
 
+	"github.com/hashicorp/go-msgpack/v2/codec"
 	"github.com/hashicorp/raft"
 )
 
@@ -67,45 +68,43 @@ func checkMetas(file *os.File) (newer meta, ok bool, err error) {
 	return newer, true, nil
 }
 
-// checkFile reads the structure of the file at path, and returns the indices of
-// the log's entries.
-func checkFile(path string) (indices []uint64, err error) {
+// checkFile reads all that is in the file at path, and returns from which entry
+// of the log on none is missing: behind an installed snapshot there may be a gap.
+func checkFile(path string) (unbroken uint64, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, nil //nolint:nilerr // a new one, or bolt will say
+		return 0, nil //nolint:nilerr // a new one, or bolt will say
 	}
 	defer file.Close()
 	m, ok, err := checkMetas(file)
 	if err != nil || !ok {
-		return nil, err
+		return 0, err
 	}
-	return checkPages(file, m)
-}
-
-// checkEntries reads these entries, and returns from which one on none is
-// missing: behind an installed snapshot there may be a gap.
-func checkEntries(log raft.LogStore, indices []uint64) (unbroken uint64, err error) {
+	indices, err := checkPages(file, m)
 	for i, index := range indices {
-		if err := readEntry(log, index); err != nil {
-			return 0, err
-		}
 		if i == 0 || index != indices[i-1]+1 {
 			unbroken = index
 		}
 	}
-	return unbroken, nil
+	return unbroken, err
 }
 
-func readEntry(log raft.LogStore, index uint64) error {
+// checkEntry reads an entry as raft-boltdb stores it, and returns its index.
+// raft-boltdb's own reader believes a damaged length and may ask for gigabytes.
+func checkEntry(decoder *codec.Decoder, key, value []byte) (index uint64, err error) {
+	if len(key) != 8 {
+		return 0, fmt.Errorf("%x is no index of an entry", key)
+	}
+	index = binary.BigEndian.Uint64(key)
 	var entry raft.Log
-	err := log.GetLog(index, &entry)
-	if err == nil {
+	decoder.ResetBytes(value)
+	if err = decoder.Decode(&entry); err == nil {
 		err = unsealEntry(index, &entry)
 	}
 	if err != nil {
-		return fmt.Errorf("entry %d: %w", index, err)
+		return 0, fmt.Errorf("entry %d: %w", index, err)
 	}
-	return nil
+	return index, nil
 }
 
 // syncDir makes the names in a directory durable.

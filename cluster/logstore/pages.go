@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"github.com/hashicorp/go-msgpack/v2/codec"
 )
 
 // Where things stand in bolt's pages, beyond what check.go says of the metas. A
@@ -36,18 +38,20 @@ const (
 // bolt packs pages tightly, and uses each exactly once. So a page is sound only
 // if its elements fill it as its count says, if its keys rise within the bounds
 // that its parent gives, and if all pages together, with the free ones, are the
-// file. Values carry seals of their own.
+// file. Values carry seals of their own, which are looked at, too.
 type pages struct {
 	file *os.File
 	meta meta
 	used []bool
 }
 
-// checkPages reads all pages, and returns the indices of the log's entries.
+// checkPages reads all pages with all values, and returns the indices of the
+// log's entries.
 func checkPages(file *os.File, m meta) (indices []uint64, err error) {
 	if m.tx <= 1 {
 		return nil, nil // nothing has been written since the file was made
 	}
+	decoder := codec.NewDecoderBytes(nil, &codec.MsgpackHandle{})
 	p := &pages{file: file, meta: m, used: make([]bool, m.pages)}
 	p.used[0], p.used[1] = true, true
 	if err := p.free(m.freelist); err != nil {
@@ -65,10 +69,10 @@ func checkPages(file *os.File, m meta) (indices []uint64, err error) {
 				return fmt.Errorf("bucket %q has one in it", e.key)
 			case string(e.key) == stableBucket:
 				_, err = unseal(in.value, func(value []byte) uint32 { return sumOf(in.key, value) })
-			case len(in.key) == 8:
-				indices = append(indices, binary.BigEndian.Uint64(in.key))
 			default:
-				err = fmt.Errorf("%x is no index of an entry", in.key)
+				var index uint64
+				index, err = checkEntry(decoder, in.key, in.value)
+				indices = append(indices, index)
 			}
 			return err
 		})

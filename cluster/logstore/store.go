@@ -104,8 +104,8 @@ func checkThere(config Config) error {
 	return nil
 }
 
-// openBolt opens the file and reads through it. bolt panics on some
-// damage, and faults on a file that was cut short.
+// openBolt reads through the file and opens it, which writes to it. bolt panics
+// on some damage, and faults on a file that was cut short.
 func openBolt(path string) (store *raftboltdb.BoltStore, unbroken uint64, err error) {
 	damaged := func(why any) error {
 		return fmt.Errorf("raft log %s cannot be read: %v; the file is left as it is: restore it, or remove the node and start it with an empty data directory", path, why)
@@ -117,7 +117,7 @@ func openBolt(path string) (store *raftboltdb.BoltStore, unbroken uint64, err er
 			store, err = nil, damaged(p)
 		}
 	}()
-	indices, err := checkFile(path)
+	unbroken, err = checkFile(path)
 	if err != nil {
 		return nil, 0, damaged(err)
 	}
@@ -132,11 +132,6 @@ func openBolt(path string) (store *raftboltdb.BoltStore, unbroken uint64, err er
 	case errors.Is(err, os.ErrPermission):
 		return nil, 0, fmt.Errorf("raft log: %w", err)
 	case err != nil:
-		return nil, 0, damaged(err)
-	}
-	unbroken, err = checkEntries(store, indices)
-	if err != nil {
-		store.Close()
 		return nil, 0, damaged(err)
 	}
 	// bolt has written, and so synced the file with all that is seen in it, but

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -382,6 +383,47 @@ func TestSourceDiesMidway(t *testing.T) {
 		if err != nil || !bytes.Equal(slices.Concat(got, rest), want) {
 			t.Errorf("got %d bytes, %v; want all %d", len(got)+len(rest), err, len(want))
 		}
+	})
+}
+
+// A reader gets all bytes although the node that they come from hangs, midway or
+// before the first byte: the rest comes from another live copy. The bytes are read
+// through the node without a copy, and nothing passes any more between it and the
+// first source, which the state goes on to call alive.
+func TestSourceHangs(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		one, two := w.twoHolders("web")
+		third := w.otherThan(one, two)
+		want := text(64 * chunkBytes)
+		if _, err := w.client(one.name).PutContent(t.Context(), "web", bytes.NewReader(want), int64(len(want))); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		c, err := w.client(third.name).Content(ctx, "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		got := make([]byte, len(want)/4)
+		if _, err := io.ReadFull(c, got); err != nil {
+			t.Fatal(err)
+		}
+		w.net.Cut(third.name, min(one.name, two.name)) // the source that is asked first
+		rest, err := io.ReadAll(c)
+		if err != nil || !bytes.Equal(slices.Concat(got, rest), want) {
+			t.Errorf("midway: got %d bytes, %v; want all %d", len(got)+len(rest), err, len(want))
+		}
+		again, err := w.client(third.name).Content(ctx, "web", client.At(api.Stale)) // the leader may be the one that hangs
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer again.Close()
+		if got, err := io.ReadAll(again); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("from the first byte on: got %d bytes, %v; want all %d", len(got), err, len(want))
+		}
+		w.net.Heal()
 	})
 }
 

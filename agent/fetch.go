@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/api/server"
@@ -66,7 +67,7 @@ func (r *relay) next() error {
 		if from.Node == r.content.self {
 			continue // its store was asked first
 		}
-		body, size, failed := r.content.remote.Fetch(r.ctx, holder.Source{Node: from.Node, Address: from.Address}, r.read.Chain, r.read.Content.SHA256, r.at)
+		body, size, failed := r.fetch(from)
 		switch {
 		case failed != nil:
 			err = fmt.Errorf("node %s: %w", from.Node, failed)
@@ -79,6 +80,40 @@ func (r *relay) next() error {
 		}
 	}
 	return err
+}
+
+// fetch asks a source for the bytes from where the relay is.
+func (r *relay) fetch(from fsm.Source) (io.ReadCloser, int64, error) {
+	ctx, end := context.WithCancelCause(r.ctx)
+	timer := time.AfterFunc(stallPatience, func() { end(fmt.Errorf("no byte came for %v", stallPatience)) })
+	body, size, err := r.content.remote.Fetch(ctx, holder.Source{Node: from.Node, Address: from.Address}, r.read.Chain, r.read.Content.SHA256, r.at)
+	timer.Stop()
+	if err != nil {
+		end(nil)
+		return nil, 0, err
+	}
+	return &patient{body, timer, end}, size, nil
+}
+
+// patient is what a source sends. It breaks off when nothing comes for
+// stallPatience; the time that its reader takes does not count.
+type patient struct {
+	io.ReadCloser
+	timer *time.Timer // ends the request
+	end   context.CancelCauseFunc
+}
+
+// Read implements io.Reader.
+func (p *patient) Read(b []byte) (int, error) {
+	p.timer.Reset(stallPatience)
+	defer p.timer.Stop()
+	return p.ReadCloser.Read(b)
+}
+
+// Close implements io.Closer.
+func (p *patient) Close() error {
+	defer p.end(nil)
+	return p.ReadCloser.Close()
 }
 
 // Read implements io.Reader.

@@ -24,7 +24,7 @@ const (
 	chunksAhead     = 4                      // how far a disk may lag behind the fastest
 	holderRetry     = 50 * time.Millisecond  // before a node that refused is asked again
 	acceptPatience  = 300 * time.Millisecond // before another node is asked beside one that has not answered
-	stallPatience   = 30 * time.Second       // for a disk to take a chunk, or to sync all of them
+	stallPatience   = 30 * time.Second       // for a disk to take a chunk, or to sync all of them; for a source to send any bytes
 	abandonPatience = 5 * time.Second
 )
 

@@ -72,7 +72,7 @@ func (s *Server) admit(x *exchange) *api.Problem {
 // identify sets the caller: whom this server itself makes the request for (as
 // Content does when it commits), whom a node vouches for, or whose the token is.
 func (s *Server) identify(x *exchange) *api.Problem {
-	if outer, ok := x.r.Context().Value(exchangeKey{}).(*exchange); ok && outer.server == s {
+	if outer, ok := x.r.Context().Value(exchangeKey{}).(*exchange); ok && outer.server == s && outer != x {
 		x.caller = outer.caller
 		return nil
 	}

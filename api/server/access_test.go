@@ -1,10 +1,14 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -26,6 +30,46 @@ func (b *backend) guarded(n *node) *Server {
 		b.t.Fatal(err)
 	}
 	return s
+}
+
+// An event stream must end soon after its token is revoked, and only then: the
+// server is told to know the token no more while the stream runs.
+func TestRevokedStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBackend(t)
+		n, _ := b.serve("n1")
+		s := b.guarded(n)
+		var revoked atomic.Bool
+		known := s.cfg.Authenticate
+		s.cfg.Authenticate = func(token string) (Caller, bool) {
+			caller, ok := known(token)
+			return caller, ok && !revoked.Load()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/v1/events", http.NoBody)
+		r.Header.Set("Authorization", "Bearer read")
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			s.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		time.Sleep(time.Hour)
+		select {
+		case <-ended:
+			t.Fatal("it ended before")
+		default:
+		}
+		revoked.Store(true)
+		time.Sleep(heartbeat + time.Second)
+		select {
+		case <-ended:
+		default:
+			t.Error("it goes on")
+		}
+		cancel()
+		<-ended
+	})
 }
 
 // bearer is the header of a token.

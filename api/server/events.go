@@ -69,6 +69,9 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 		case <-lag.C:
 			st.late = true
 		case <-beat.C:
+			if s.admit(x) != nil {
+				return nil // the token was revoked: who comes again is told
+			}
 			fmt.Fprint(w, ": \n\n")
 		case <-r.Context().Done():
 			return nil

@@ -67,9 +67,10 @@ test: ## run all tests: unit, bubble, simulator, rules of the house
 	$(if $(filter $(PROP_PKGS),$(ALL_PKGS)),$(GO) test -tags $(TAGS) -timeout 10m $(filter $(PROP_PKGS),$(ALL_PKGS)) -rapid.seed=$(PROP_SEED))
 	$(GO) test -tags $(TAGS),nextlevel -run NextLevel ./fsm
 
+# What is single-threaded and long says so by -short: `make test` has all of it.
 race: ## run the tests of everything concurrent under the race detector
-	$(if $(filter-out $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(filter-out $(PROP_PKGS),$(RACE_PKGS)))
-	$(if $(filter $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -p=2 -timeout 15m $(filter $(PROP_PKGS),$(RACE_PKGS)) -rapid.seed=$(PROP_SEED))
+	$(if $(filter-out $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -short -p=2 -timeout 15m $(filter-out $(PROP_PKGS),$(RACE_PKGS)))
+	$(if $(filter $(PROP_PKGS),$(RACE_PKGS)),$(GO) test -tags $(TAGS) -race -short -p=2 -timeout 15m $(filter $(PROP_PKGS),$(RACE_PKGS)) -rapid.seed=$(PROP_SEED))
 
 sim: ## run the simulator; SEED=n repeats one run, SEEDS=n tries that many new ones
 	HOLDFAST_SEED=$(SEED) HOLDFAST_SEEDS=$(SEEDS) $(GO) test -tags $(TAGS) -count=$(COUNT) -timeout 12h -v -run 'Sim$$' ./testcluster/sim

@@ -17,8 +17,14 @@ import (
 )
 
 // samples is how many places of a file are tried, and how many of those that
-// matter most. With HOLDFAST_EVERY_BIT set all are, which takes long.
-const samples = 60
+// matter most, in a short test few. With HOLDFAST_EVERY_BIT set all are, which
+// takes long.
+func samples() int {
+	if testing.Short() {
+		return 6
+	}
+	return 60
+}
 
 // damages calls try with the name of a damage and the damaged bytes: each bit of
 // the bytes at must, some others, and files cut at and beside each page.
@@ -34,10 +40,10 @@ func damages(whole []byte, must []int, try func(name string, damaged []byte)) {
 			flip(bit)
 		}
 	} else {
-		for _, i := range random.Perm(len(must))[:min(len(must), samples)] {
+		for _, i := range random.Perm(len(must))[:min(len(must), samples())] {
 			flip(8*must[i] + random.IntN(8))
 		}
-		for range samples {
+		for range samples() {
 			flip(random.IntN(8 * len(whole)))
 		}
 	}
@@ -236,7 +242,11 @@ func openDamaged(path string, bytes []byte, more []*raft.Log) (string, error) {
 // A sound log is never refused, whatever its history: write, delete and reopen
 // at random.
 func TestSoundLogOpens(t *testing.T) {
-	for seed := range uint64(6) {
+	seeds := uint64(6)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		random := rand.New(rand.NewPCG(seed, 7))
 		s := open(t, Config{Path: filepath.Join(memory(t), "log.db")})
 		first, last := uint64(1), uint64(0)

@@ -91,6 +91,56 @@ func TestSlowPut(t *testing.T) {
 	})
 }
 
+// drip is a content that comes part by part.
+type drip struct {
+	rest []byte
+	part int
+	wait func(left int) // before each part
+}
+
+// Read implements io.Reader.
+func (d *drip) Read(b []byte) (int, error) {
+	if len(d.rest) == 0 {
+		return 0, io.EOF
+	}
+	d.wait(len(d.rest))
+	n := copy(b[:min(len(b), d.part)], d.rest)
+	d.rest = d.rest[n:]
+	return n, nil
+}
+
+// No limit of a port or of a disk cuts a content PUT short that makes progress,
+// however long all of it takes: a client that sends about as slowly as it may, to
+// the disks of two nodes, for two and a half minutes, and a commit that waits 50
+// seconds for a leader, because the node has lost the others just before the end.
+func TestLongPut(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.startAll()
+		w.chain("slow", 3)
+		body := text(100_000)
+		slowly := &drip{rest: body, part: 17_000, wait: func(int) { w.pass(25 * time.Second) }}
+		if _, err := w.client("n1").PutContent(t.Context(), "slow", slowly, int64(len(body))); err != nil {
+			t.Errorf("a content that came slowly: %v", err)
+		} else if got, err := w.get("n2", "slow"); err != nil || !bytes.Equal(got, body) {
+			t.Errorf("it has %d bytes of %d: %v", len(got), len(body), err)
+		}
+
+		through := w.chain("cut", 1).Holders[0].Node
+		lonely := &drip{rest: body, part: 25_000, wait: func(left int) {
+			if left == 25_000 {
+				w.net.Partition([]string{through, "browser"})
+				time.AfterFunc(50*time.Second, w.net.Heal)
+			}
+			w.pass(time.Second)
+		}}
+		begin := time.Now()
+		put, err := w.client(through).PutContent(t.Context(), "cut", lonely, int64(len(body)), client.Within(2*time.Minute))
+		if took := time.Since(begin); err != nil || put.SHA256 != sumOf(string(body)) || took < 50*time.Second {
+			t.Errorf("a content whose commit waited for a leader, after %v: %+v, %v", took, put, err)
+		}
+	})
+}
+
 // If-None-Match: * on a content must store the first and refuse all others,
 // through any node; a retry of the first is answered as it was.
 func TestFirstContent(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 // Sizes and times of an upload.
 const (
 	chunkBytes      = 256 << 10
+	handBytes       = 16 << 10               // handed on though more is to come: a disk waits for bytes as long as the API waits for so many
 	chunksAhead     = 4                      // how far a disk may lag behind the fastest
 	holderRetry     = 50 * time.Millisecond  // before a node that refused is asked again
 	acceptPatience  = 300 * time.Millisecond // before another node is asked beside one that has not answered
@@ -127,12 +128,17 @@ func (u *upload) failed() bool {
 // returns its hash.
 func (p *put) stream(body io.Reader) (string, error) {
 	sum := sha256.New()
+	var room []byte
 	for sent := int64(0); sent < p.write.Size; {
-		chunk := make([]byte, min(chunkBytes, p.write.Size-sent))
-		n, err := io.ReadFull(body, chunk)
+		if left := p.write.Size - sent; int64(len(room)) < min(handBytes, left) {
+			room = make([]byte, min(chunkBytes, left))
+		}
+		n, err := io.ReadAtLeast(body, room, min(handBytes, len(room)))
 		if sent += int64(n); err != nil {
 			return "", brokeOff(sent, p.write.Size, err)
 		}
+		chunk := room[:n]
+		room = room[n:]
 		sum.Write(chunk)
 		for _, u := range p.uploads {
 			if err := p.hand(u, chunk); err != nil {

@@ -49,7 +49,12 @@ func (n *Node) answerTerm(_ context.Context, asked termRequest) (termAnswer, err
 	if live == nil || asked.Instance != n.instance() {
 		return termAnswer{}, fmt.Errorf("this is instance %s", n.instance())
 	}
-	return termAnswer{live.raft().CurrentTerm()}, nil
+	r := live.raft()
+	term := r.CurrentTerm()
+	if r.State() == raft.Shutdown { // its successor may have voted in a later term already
+		return termAnswer{}, ErrStopped
+	}
+	return termAnswer{term}, nil
 }
 
 func newProofs(n *Node, r *raft.Raft, term uint64) *proofs {

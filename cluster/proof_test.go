@@ -140,3 +140,23 @@ func TestProofEnds(t *testing.T) {
 		}
 	})
 }
+
+// TestTermOfStoppedRaft: a voter tells no term while its raft is replaced for
+// another heartbeat: the new one may have voted in a later term already, and a
+// deposed leader would take the old term for a proof. Provoked with a raft that
+// has been stopped.
+func TestTermOfStoppedRaft(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(1, 1)
+		n := w.settle(1).node
+		if a, err := n.answerTerm(t.Context(), termRequest{n.instance()}); err != nil || a.Term == 0 {
+			t.Fatalf("while it runs: %+v, %v", a, err)
+		}
+		if err := n.live.Load().raft().Shutdown().Error(); err != nil {
+			t.Fatal(err)
+		}
+		if a, err := n.answerTerm(t.Context(), termRequest{n.instance()}); err == nil {
+			t.Errorf("a raft that has been stopped says %+v", a)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,14 +21,19 @@ import (
 // restoreTimeout bounds how long raft may take to begin with a restore.
 const restoreTimeout = time.Minute
 
-// restoreFiles is what a snapshot that is being restored is called on disk.
-const restoreFiles = "restore-*.tmp"
+// What a snapshot that is being restored is called on disk.
+const (
+	restoreBegin = "restore-"
+	restoreEnd   = ".tmp"
+)
 
 // forgetRestores removes what a crash in a restore left behind.
 func forgetRestores(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, restoreFiles))
-	for _, file := range left {
-		err = errors.Join(err, os.Remove(file))
+	entries, err := os.ReadDir(dir)
+	for _, entry := range entries {
+		if name := entry.Name(); strings.HasPrefix(name, restoreBegin) && strings.HasSuffix(name, restoreEnd) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, name)))
+		}
 	}
 	return err
 }
@@ -95,7 +101,7 @@ func (n *Node) restoreFile() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.CreateTemp(dir, restoreFiles)
+	file, err := os.CreateTemp(dir, restoreBegin+"*"+restoreEnd)
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)
 	}

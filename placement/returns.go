@@ -90,5 +90,7 @@ func (v *View) returnable(c *Chain, d Departure) Time { return d.At.Add(v.away(c
 // away is how long a copy stays away. What is known of it is kept four times as
 // long, so that one that is back can be seen to leave again.
 func (v *View) away(c *Chain, d Departure) time.Duration {
-	return ReturnCooldowns * max(v.Config.CooldownFor(c.Spec), ReturnUnit) << d.Again
+	const longest = ReturnCooldowns * DurationMax // more would overflow
+	first := ReturnCooldowns * max(v.Config.CooldownFor(c.Spec), ReturnUnit)
+	return min(first, longest>>d.Again) << d.Again
 }

@@ -317,6 +317,21 @@ func TestReturnsUntil(t *testing.T) {
 	}
 }
 
+// TestAwayForLong: a copy that was taken off again and again under a short
+// cooldown stays away when the longest cooldown that there is comes into force.
+func TestAwayForLong(t *testing.T) {
+	v, x := scene(t, Spec{}, "a:ready")
+	x.Departed = []Departure{{"b", "a", 1, ReturnDoublings}}
+	v.Config.Cooldown, v.Now = DurationMax, 2
+	if got := v.MayReturn(x, "a", "b"); got.OK() {
+		t.Error("the copy may be back after a moment")
+	}
+	v.Depart(x, "a", "c")
+	if len(x.Departed) != 3 {
+		t.Errorf("what is known of it is forgotten: %v", x.Departed)
+	}
+}
+
 // TestChain: what a chain says of itself, and that a clone may be changed.
 func TestChain(t *testing.T) {
 	v, x := scene(t, Spec{SizeBytes: 7}, "a:ready b:pulling")

@@ -71,14 +71,18 @@ func (d *Dir) Succeed(id string) error {
 }
 
 // Reset makes the directory one that has yet to join, as a new instance under
-// the same node id: what raft kept is set aside, everything else stays. It
+// the same node id: what raft kept is set aside, a pledge goes, the rest stays. It
 // returns where raft's files are now. Broken off at any point it leaves a
 // directory that does not start, and can be repeated.
 func (d *Dir) Reset() (aside string, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	aside = d.file("raft-of-" + d.instance)
+	_ = os.Remove(d.file("raft")) // empty, if the node was started since an earlier try; else it stays
 	err = os.Rename(d.file("raft"), aside)
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		err = os.Remove(d.file(pledgeFile)) // of long ago: it lets others than the leader speak to raft
+	}
 	if err == nil || errors.Is(err, os.ErrNotExist) {
 		err = SyncDir(d.path)
 	}

@@ -67,6 +67,41 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// A Reset that was broken off can be repeated after a start of the node, which is
+// refused but makes an empty directory for raft; and a pledge of long ago does not
+// let the servers of then speak to the new instance, or keep it from joining.
+func TestResetAfterStart(t *testing.T) {
+	d, err := Open(t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	raft, err := d.Sub("raft")
+	if err == nil {
+		err = errors.Join(d.BindNode("n1"), d.BindName("test"), d.SetPledge([]byte(`{"proposal":{}}`)), d.SetClusterID("first"),
+			os.WriteFile(filepath.Join(raft, "log.db"), []byte("log"), 0o600))
+	}
+	if err == nil {
+		err = os.Rename(raft, d.file("raft-of-"+d.Instance())) // as far as the first try came
+	}
+	if err == nil {
+		_, err = d.Sub("raft") // the start
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	aside, err := d.Reset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log, err := os.ReadFile(filepath.Join(aside, "log.db")); err != nil || string(log) != "log" {
+		t.Errorf("the old log: %q, %v", log, err)
+	}
+	if _, pledged, err := d.Pledge(); pledged || err != nil {
+		t.Errorf("pledged: %t, %v", pledged, err)
+	}
+}
+
 // With MustExist nothing is made where nothing is.
 func TestMustExist(t *testing.T) {
 	for _, path := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {

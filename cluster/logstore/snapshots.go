@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -33,15 +34,8 @@ func OpenSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) 
 	if err == nil {
 		err = errors.Join(syncDir(dir), syncDir(path))
 	}
-	var left []string
 	if err == nil {
-		left, err = filepath.Glob(filepath.Join(path, "*"+unfinished))
-	}
-	for _, old := range left {
-		err = errors.Join(err, os.RemoveAll(old))
-	}
-	if err == nil {
-		err = sealSnapshots(path)
+		err = sweep(path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("raft snapshots in %s cannot be used: %w", dir, err)
@@ -49,16 +43,24 @@ func OpenSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) 
 	return sealedSnapshots{store, path}, nil
 }
 
-// sealSnapshots seals those that have no seal: a crash came between.
-func sealSnapshots(path string) error {
-	metas, err := filepath.Glob(filepath.Join(path, "*", metaFile))
-	for _, meta := range metas {
-		dir := filepath.Dir(meta)
-		if _, statErr := os.Stat(filepath.Join(dir, sumFile)); errors.Is(statErr, os.ErrNotExist) {
+// sweep removes the snapshots that are unfinished, and seals those that have no
+// seal: a crash came between.
+func sweep(path string) error {
+	entries, err := os.ReadDir(path)
+	for _, entry := range entries {
+		dir := filepath.Join(path, entry.Name())
+		if strings.HasSuffix(dir, unfinished) {
+			err = errors.Join(err, os.RemoveAll(dir))
+		} else if there(dir, metaFile) && !there(dir, sumFile) {
 			err = errors.Join(err, sealSnapshot(dir))
 		}
 	}
 	return err
+}
+
+func there(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 // sealSnapshot keeps the checksum of a snapshot's description beside it.

@@ -95,3 +95,39 @@ func TestAuthFile(t *testing.T) {
 		refused(writer, api.Unauthorized)
 	})
 }
+
+// While tokens are introduced node by node, a content whose sender has one must be
+// stored through a node that asks for none yet: the leader judges him, as it does
+// for other writes.
+func TestTokensNodeByNode(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		path := filepath.Join(w.root, "tokens.json")
+		token, e, err := authfile.NewToken("ci", api.RoleOperate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(`[{"name":"ci","sha256":"`+e.SHA256+`","role":"operate"}]`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.startAll(func(c *Config) {
+			if c.Cluster.Node != "n3" {
+				c.AuthFile = path
+			}
+		})
+		if w.leader().name == "n3" {
+			if err := w.agents["n3"].Node().Transfer(t.Context(), "n1", "the test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.as(token, "n3").PutChain(t.Context(), "c", api.Spec{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.as(token, "n3").PutContent(t.Context(), "c", bytes.NewReader(text(7)), 7); err != nil {
+			t.Error(err)
+		}
+		_, err = w.as("", "n3").PutContent(t.Context(), "c", bytes.NewReader(text(8)), 8)
+		if p, ok := errors.AsType[*api.Problem](err); !ok || p.Code != api.Unauthorized {
+			t.Errorf("a content without a token ended with %v", err)
+		}
+	})
+}

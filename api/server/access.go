@@ -74,6 +74,9 @@ func (s *Server) admit(x *exchange) *api.Problem {
 func (s *Server) identify(x *exchange) *api.Problem {
 	if outer, ok := x.r.Context().Value(exchangeKey{}).(*exchange); ok && outer.server == s && outer != x {
 		x.caller = outer.caller
+		if token := outer.r.Header.Get("Authorization"); token != "" {
+			x.r.Header.Set("Authorization", token) // for a leader that asks for one, where this node does not
+		}
 		return nil
 	}
 	if role := api.Role(x.r.Header.Get(api.HeaderRole)); fromPeer(x.r) && role.Covers(api.RoleRead) {

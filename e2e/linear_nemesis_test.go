@@ -110,6 +110,9 @@ func (n *nemesis) kill(ctx context.Context, rng *rand.Rand) {
 	}
 	list, leader := n.victims(ctx, rng, count)
 	defer n.release(list)
+	if len(list) == 0 {
+		return
+	}
 	for _, i := range list {
 		harm(i)
 	}
@@ -125,6 +128,9 @@ func (n *nemesis) kill(ctx context.Context, rng *rand.Rand) {
 func (n *nemesis) stop(ctx context.Context, rng *rand.Rand) {
 	list, leader := n.victims(ctx, rng, 1)
 	defer n.release(list)
+	if len(list) == 0 {
+		return
+	}
 	for _, i := range list {
 		n.f.signal(i, syscall.SIGSTOP)
 	}

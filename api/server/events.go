@@ -50,6 +50,9 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil
+	}
 	if last != "" {
 		if st.at = at; lineage != v.Lineage {
 			st.lineage = "" // no present lineage: the first look resets

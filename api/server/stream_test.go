@@ -9,10 +9,13 @@ import (
 	"iter"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/api/client"
@@ -374,4 +377,19 @@ func clientNodeCalls(t *testing.T, b *backend, c *client.Client, ok func(string,
 	if got := b.m.View().Config.MovesMax; got != 70 {
 		t.Errorf("moves_max %d, want 70", got)
 	}
+}
+
+// HEAD of the event stream must be answered and end: what follows on its
+// connection waits for that.
+func TestHeadOfEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s := newBackend(t).serve("n1")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodHead, "/v1/events", http.NoBody))
+		if ctx.Err() != nil || w.Code != http.StatusOK || w.Header().Get("Content-Type") != "text/event-stream" {
+			t.Errorf("%d, %v, %v", w.Code, w.Header(), ctx.Err())
+		}
+	})
 }

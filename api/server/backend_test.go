@@ -217,12 +217,13 @@ func (b *backend) leads() (placement.NodeID, <-chan struct{}) {
 // node is one node of a backend; it implements what the server needs.
 type node struct {
 	*backend
-	id         placement.NodeID
-	transport  http.RoundTripper
-	ready      bool
-	panics     bool
-	deposed    bool // it takes itself for the leader and is none
-	restoredBy string
+	id           placement.NodeID
+	transport    http.RoundTripper
+	ready        bool
+	panics       bool
+	deposed      bool // it takes itself for the leader and is none
+	restoredBy   string
+	restoreFails error
 }
 
 func (n *node) View() *fsm.View {
@@ -459,6 +460,9 @@ func (n *node) Restore(_ context.Context, saved io.Reader, wish Restoration) err
 	data, err := io.ReadAll(saved)
 	if err != nil {
 		return &Refusal{placement.Invalid, err.Error()}
+	}
+	if n.restoreFails != nil {
+		return n.restoreFails
 	}
 	view, err := fsm.ReadSnapshot(bytes.NewReader(data))
 	if err != nil {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -96,13 +97,18 @@ func (s *Server) putSnapshot(w http.ResponseWriter, r *http.Request) error {
 	// reads of it too: net/http ends the limit where the body ends.
 	patience := s.limits.BodyTimeout + time.Duration(r.ContentLength/bodyBytesSecond)*time.Second
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(patience)) // a request of this process has no connection
-	if s.cfg.Leadership.Status().IsLeader {
-		return s.restoreHere(w, r, x, wish)
+	switch {
+	case s.cfg.Leadership.Status().IsLeader:
+		err = s.restoreHere(w, r, x, wish)
+	case x.forwarded:
+		err = ErrNotLeader
+	default:
+		err = s.restoreThere(w, r, x, leader)
 	}
-	if x.forwarded {
-		return ErrNotLeader
+	if errors.Is(err, ErrOutcomeUnknown) {
+		return api.NewProblem(api.OutcomeUnknown, "the snapshot may or may not have been restored: look whether the lineage in /v1/status has changed before you send it again")
 	}
-	return s.restoreThere(w, r, x, leader)
+	return err
 }
 
 // restoration checks all that can be told before the first byte.
@@ -157,8 +163,12 @@ func (s *Server) restoreThere(w http.ResponseWriter, r *http.Request, x *exchang
 	out := s.outgoing(ctx, x, leader, self)
 	out.Body, out.ContentLength = r.Body, r.ContentLength
 	resp, code := s.roundTrip(ctx, out, true)
-	if code != "" {
-		return noAnswer(code == api.OutcomeUnknown, x.timeout)
+	switch code {
+	case "":
+	case api.OutcomeUnknown:
+		return ErrOutcomeUnknown
+	default:
+		return noAnswer(false, x.timeout)
 	}
 	defer resp.Body.Close()
 	copyHead(w, resp)

@@ -2,8 +2,10 @@ package server
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -91,6 +93,27 @@ func TestSnapshotRefused(t *testing.T) {
 				t.Errorf("lineage is %s", got)
 			}
 		})
+	}
+}
+
+// Who does not learn whether his snapshot was restored is told how to find out,
+// which no Idempotency-Key does, wherever he has sent it.
+func TestRestoreOfUnknownOutcome(t *testing.T) {
+	b := newBackend(t)
+	leader, one := b.listen("n1")
+	_, two := b.listen("n2")
+	leader.restoreFails = ErrOutcomeUnknown
+	for _, s := range []*httptest.Server{one, two} {
+		c, err := client.New([]string{s.URL}, client.WithRetry(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Restore(t.Context(), clusterID, strings.NewReader("x"), 1)
+		p, ok := errors.AsType[*api.Problem](err)
+		if !ok || p.Code != api.OutcomeUnknown || !strings.Contains(p.Detail, "lineage") || strings.Contains(p.Detail, "Key") {
+			t.Error(err)
+		}
+		c.Close()
 	}
 }
 

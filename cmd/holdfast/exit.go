@@ -58,15 +58,18 @@ func refused(p *api.Problem) bool {
 // and waiting get what to do about it.
 func advise(err error) string {
 	var link *url.Error
+	var problem *api.Problem
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
+	case errors.As(err, &problem) && problem.Code == api.OutcomeUnknown:
+		return "no answer came, and it may have been done all the same: look before you do it again (outcome-unknown)"
 	case adviseTLS(err) != "":
 		return adviseTLS(err)
 	case errors.As(err, &link):
 		return fmt.Sprintf("no node answered: %v; check that the cluster runs and that --addr or HOLDFAST_ADDR names it", link.Err)
 	}
-	return err.Error()
+	return strings.ReplaceAll(err.Error(), "?timeout=", "--timeout")
 }
 
 // takes wants exactly the arguments that are named.

@@ -257,6 +257,20 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
+// A failure is told in words that fit the command line: neither a parameter of a
+// URL nor a header can be given there.
+func TestFailuresInWords(t *testing.T) {
+	for want, p := range map[string]*api.Problem{
+		"holdfast: retry, or give a longer --timeout (no-leader)\n":                                                         api.NewProblem(api.NoLeader, "retry, or give a longer ?timeout="),
+		"holdfast: no answer came, and it may have been done all the same: look before you do it again (outcome-unknown)\n": api.NewProblem(api.OutcomeUnknown, "retry with the same Idempotency-Key"),
+	} {
+		c := newCluster(t, map[string]any{"POST /v1/freeze": p})
+		if got := execute(t, c.environ(), "", "freeze", "--reason", "x", "--timeout", "0s"); got.err != want || got.code != exitFailed {
+			t.Errorf("exit %d, %q, want %q", got.code, got.err, want)
+		}
+	}
+}
+
 // A flag goes before the environment, the environment before the file, the
 // file before the default; keys that are no flags are refused.
 func TestSettings(t *testing.T) {

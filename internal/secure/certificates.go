@@ -72,6 +72,9 @@ func LoadHTTP(paths Paths) (*Certificates, error) {
 		if err != nil {
 			return nil, err
 		}
+		if now := time.Now(); now.Before(pair.Leaf.NotBefore) || now.After(pair.Leaf.NotAfter) {
+			return nil, fmt.Errorf("%s: clients would refuse it: it has expired or is not yet valid: it is good from %v to %v", paths.Cert, pair.Leaf.NotBefore, pair.Leaf.NotAfter)
+		}
 		return &material{server: httpConfig(pair), expires: pair.Leaf.NotAfter}, nil
 	})
 }

@@ -315,6 +315,9 @@ func TestExpired(t *testing.T) {
 		if _, err := LoadNode(p, "prod"); err == nil || !strings.Contains(err.Error(), "has expired") || !strings.Contains(err.Error(), p.Cert) {
 			t.Errorf("got %v", err)
 		}
+		if _, err := LoadHTTP(p); err == nil || !strings.Contains(err.Error(), "has expired") || !strings.Contains(err.Error(), p.Cert) {
+			t.Errorf("of an HTTP port: %v", err)
+		}
 	})
 }
 

@@ -113,6 +113,9 @@ func TestRollingUpgrade(t *testing.T) {
 		return nil
 	})
 	acked := stop()
+	if len(acked) == 0 {
+		t.Error("nothing was written during the upgrade")
+	}
 	t.Logf("%d chains written during the upgrade", len(acked))
 	known := map[string]bool{}
 	for c, err := range m.any().AllChains(t.Context(), "written-") {

@@ -78,10 +78,23 @@ func saveSnapshot(name string, saved io.Reader) (*fsm.View, int64, error) {
 	if err == nil {
 		err = os.Link(part, name) // unlike a rename it replaces nothing
 	}
+	if err == nil {
+		err = syncDir(filepath.Dir(name))
+	}
 	if errors.Is(err, os.ErrExist) {
 		err = usage("FILE: %s exists; choose another name", name)
 	}
 	return view, size, err
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }
 
 func snapshotInspectCommand(a *access) *cobra.Command {

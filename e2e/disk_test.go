@@ -467,24 +467,38 @@ func TestReadOnlyDisk(t *testing.T) {
 	m.ended(1, time.Minute, m.data(1), "read-only file system", "mount it writable")
 }
 
-// A saved snapshot is there after a power cut, under its name and whole, once the
-// command has said so. The command runs on a disk that forgets what was not synced.
-func TestSavedSnapshotSurvivesPowerCut(t *testing.T) {
+// A saved snapshot and a fetched content are there after a power cut, under their
+// names and whole, once the command has said so. The commands run on a disk that
+// forgets what was not synced, and on one that forgets the bytes only.
+func TestSavedFilesSurvivePowerCut(t *testing.T) {
 	m := boot(t, 1)
-	root, images := t.TempDir(), t.TempDir()
+	f := newFile("file", 100_000, 1)
+	m.put(m.any(), f, 1)
+	root := t.TempDir()
 	platter, err := powercut.NewPlatter(root)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer platter.Close()
-	cmd := exec.Command(m.bin, "snapshot", "save", filepath.Join(root, "a.snap"))
-	cmd.Env = append(os.Environ(), "HOLDFAST_ADDR=http://"+m.http(1))
-	cut, err := powercut.Kill(cmd, platter, -1, images)
-	if errors.Is(err, powercut.ErrUnsupported) {
-		t.Skipf("not proven: %v", err)
+	save := func(name string, args ...string) powercut.Cut {
+		t.Helper()
+		cmd := exec.Command(m.bin, append(args, filepath.Join(root, name))...)
+		cmd.Env = append(os.Environ(), "HOLDFAST_ADDR=http://"+m.http(1))
+		cut, err := powercut.Kill(cmd, platter, -1, t.TempDir())
+		if errors.Is(err, powercut.ErrUnsupported) {
+			t.Skipf("not proven: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cut
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	cut := save("a.snap", "snapshot", "save")
 	t.Log(m.must("snapshot", "inspect", filepath.Join(cut.Synced, "a.snap")))
+	cut = save("file", "content", "get", f.id)
+	for _, dir := range []string{cut.Synced, cut.Named} {
+		if got, err := os.ReadFile(filepath.Join(dir, "file")); err != nil || !bytes.Equal(got, f.data) {
+			t.Errorf("%d bytes are left of the content, %v", len(got), err)
+		}
+	}
 }

@@ -157,7 +157,8 @@ func copyVerified(to io.Writer, content *client.Content) error {
 	return nil
 }
 
-// saveVerified writes a content to a file, which gets its name last.
+// saveVerified writes a content to a file, which gets its name when it is whole
+// and on disk.
 func saveVerified(name string, content *client.Content) error {
 	part := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+"."+rand.Text())
 	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -166,11 +167,17 @@ func saveVerified(name string, content *client.Content) error {
 	}
 	defer os.Remove(part) // nothing is left of it after the rename
 	err = copyVerified(f, content)
+	if err == nil {
+		err = f.Sync()
+	}
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = os.Rename(part, name)
 	}
-	return os.Rename(part, name)
+	if err == nil {
+		err = syncDir(filepath.Dir(name))
+	}
+	return err
 }

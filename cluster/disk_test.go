@@ -90,6 +90,33 @@ func TestLogHangEndsNode(t *testing.T) {
 	})
 }
 
+// A leader whose disk hangs while it writes a snapshot is replaced, and says at
+// once why it stops: it cannot end before the disk lets go of the snapshot.
+func TestSnapshotHangSaysWhy(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		disk, hang := new(brokenDisk), make(chan struct{})
+		release := sync.OnceFunc(func() { close(hang) })
+		defer release()
+		w.start(1, 3, disk.on, func(c *Config) { c.Snapshots = Snapshots{Entries: 1, Every: time.Second} })
+		w.start(2, 3)
+		w.start(3, 3)
+		w.settle(3)
+		leader := w.members["n1"]
+		w.makeLeader(leader)
+		disk.set("n", nil, hang) // append, snapshot, and what else there is
+		_ = w.writeBy(leader, "a")
+		w.until("another leads", 30*time.Second, func() bool { l := w.leader(); return l != nil && l != leader })
+		w.write("b")
+		w.until("it says why it stops", 30*time.Second, func() bool {
+			w.logs.mu.Lock()
+			defer w.logs.mu.Unlock()
+			return strings.Contains(w.logs.text.String(), "stopping: the node has failed")
+		})
+		release()
+		w.until("it has ended", 30*time.Second, func() bool { return !leader.running() })
+	})
+}
+
 // A node whose disk hangs while it enters a cluster ends within the write limit:
 // provoked by a hanging write of its pledge, and of the cluster's id.
 func TestHangWhileEnteringEndsNode(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -19,7 +20,8 @@ import (
 // that runs, start does.
 type engine struct {
 	raft      *raft.Raft
-	trans     *raft.NetworkTransport
+	trans     *inTurn
+	passing   sync.WaitGroup // trans.run
 	streams   *raftStreams
 	heartbeat time.Duration
 }
@@ -32,10 +34,11 @@ func (n *Node) startEngine(live *live, heartbeat time.Duration) error {
 		enter: func(peer transport.Identity) error { return live.entry.enterRaft(context.Background(), peer) },
 	}
 	e := &engine{heartbeat: heartbeat, streams: streams}
-	e.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	e.trans = newInTurn(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: streams, ServerAddressProvider: bookOf{n}, Logger: calmLog{n.log.Named("raft-net"), n},
 		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: 10 * time.Second, MsgpackUseNewTimeFormat: true,
-	})
+	}))
+	e.passing.Go(e.trans.run)
 	live.store.SetWriteLimit(logstore.WriteLimit(heartbeat))
 	err := live.store.Guard(func() error {
 		list, err := live.snapshots.List()
@@ -45,7 +48,7 @@ func (n *Node) startEngine(live *live, heartbeat time.Duration) error {
 		config := n.raftConfig(heartbeat)
 		config.NoSnapshotRestoreOnStart = len(list) > 0 && list[0].Index <= n.View().Index
 		logs, stable := live.store.ForRaft()
-		e.raft, err = raft.NewRaft(config, n.machine, logs, stable, live.snapshots, inTurn{e.trans})
+		e.raft, err = raft.NewRaft(config, n.machine, logs, stable, live.snapshots, e.trans)
 		return err
 	})
 	if failed := n.machine.failure(); failed != nil {
@@ -55,8 +58,10 @@ func (n *Node) startEngine(live *live, heartbeat time.Duration) error {
 	}
 	if err != nil {
 		e.trans.Close()
+		e.passing.Wait()
 		return err
 	}
+	e.trans.raft.Store(e.raft)
 	live.engine.Store(e)
 	return nil
 }
@@ -67,6 +72,7 @@ func (e *engine) stop(n *Node) error {
 	e.trans.Close()
 	e.trans.CloseStreams()
 	n.mux.CloseStreams(transport.KindRaft)
+	defer e.passing.Wait()
 	return down.Error()
 }
 

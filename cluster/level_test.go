@@ -85,7 +85,7 @@ func TestSnapshotOfTheNextLevel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		snaps, err := logstore.OpenSnapshots(filepath.Join(m.cfg.DataDir, "raft"), hclog.NewNullLogger())
+		snaps, err := logstore.OpenSnapshots(filepath.Join(m.cfg.DataDir, "raft"), nil, hclog.NewNullLogger())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -168,7 +168,7 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 // wait returns nil when ctx ends, or what ends the node before that.
-func (n *Node) wait(ctx context.Context, crew *crew) error {
+func (n *Node) wait(ctx context.Context, crew *crew) (err error) {
 	live := n.live.Load()
 	select {
 	case <-ctx.Done():
@@ -177,15 +177,15 @@ func (n *Node) wait(ctx context.Context, crew *crew) error {
 	case <-n.killed:
 		n.log.Info("stopping: killed")
 		return errKilled
-	case err := <-crew.failed:
-		return err
-	case err := <-n.outcast:
-		return err
+	case err = <-crew.failed:
+	case err = <-n.outcast:
 	case <-live.store.Failed():
-		return live.store.Err()
+		err = live.store.Err()
 	case <-n.machine.failed:
-		return n.machine.failure()
+		err = n.machine.failure()
 	}
+	n.log.Error("stopping: the node has failed", "error", err) // a disk that hangs may hold up the end
+	return err
 }
 
 // Kill makes Run stop at once: no hand-over, no goodbye. It is what comes

@@ -62,7 +62,7 @@ func (o *Offline) open() error {
 	if o.store, err = logstore.Open(logstore.Config{Path: filepath.Join(dir, "log.db"), MustExist: true, WriteLimit: offlinePatience}); err != nil {
 		return err
 	}
-	if o.snaps, err = logstore.OpenSnapshots(dir, hclog.NewNullLogger()); err != nil {
+	if o.snaps, err = logstore.OpenSnapshots(dir, nil, hclog.NewNullLogger()); err != nil {
 		return err
 	}
 	if _, err := logstore.CheckJoint(o.store, o.snaps, dir); err != nil {

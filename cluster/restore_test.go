@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 	"github.com/holdfast-cluster/holdfast/placement"
 )
 
@@ -65,6 +67,44 @@ func TestRestore(t *testing.T) {
 		}
 		w.write("next")
 		w.until("the kept chain has its copy", time.Minute, func() bool { v := w.leader().node.View(); return v.LiveCount(v.Chain("kept")) == 1 })
+	})
+}
+
+// A snapshot that takes long to get onto the disks costs no leader and leaves no
+// doubt: provoked with a restore, which every node writes for three seconds.
+func TestRestoreTakesLong(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		var slow atomic.Bool
+		w.startAll(3, 3, func(c *Config) {
+			c.Gate = func(what string) error {
+				if slow.Load() && what == "end a snapshot" {
+					sleep(context.Background(), 3*time.Second)
+				}
+				return nil
+			}
+		})
+		leader := w.settle(3)
+		w.write("kept")
+		var saved bytes.Buffer
+		if _, err := leader.node.View().WriteTo(&saved); err != nil {
+			t.Fatal(err)
+		}
+		before := leader.node.Status()
+		slow.Store(true)
+		if err := leader.node.Restore(t.Context(), bytes.NewReader(saved.Bytes()), Restoration{}); err != nil {
+			t.Fatal(err)
+		}
+		w.until("all nodes have the new lineage and no guard", time.Minute, func() bool {
+			for _, m := range w.members {
+				if v := m.node.View(); v.Lineage != leader.node.View().Lineage || v.RestoreGuard != nil || m.node.running() != pace.Shortest {
+					return false
+				}
+			}
+			return true
+		})
+		if after := leader.node.Status(); !after.IsLeader || after.Term != before.Term {
+			t.Errorf("term %d, leads: %t; it led in term %d before", after.Term, after.IsLeader, before.Term)
+		}
 	})
 }
 

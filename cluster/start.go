@@ -150,7 +150,7 @@ func (n *Node) startRaft(crew *crew, live *live) error {
 	if err := forgetRestores(dir); err != nil {
 		return err
 	}
-	live.snapshots, err = logstore.OpenSnapshots(dir, n.log.Named("snapshot"))
+	live.snapshots, err = logstore.OpenSnapshots(dir, n.cfg.Gate, n.log.Named("snapshot"))
 	if err != nil {
 		return err
 	}

@@ -101,15 +101,3 @@ func (s *raftStreams) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	defer cancel()
 	return s.mux.Dial(ctx, transport.KindRaft, string(address))
 }
-
-// inTurn is raft's transport without its fast path for heartbeats, on which
-// raft handles them beside its main thread. There a leader that has been deposed
-// while it was paused learns the new term before it knows that it leads no more,
-// and appends its own proposals as entries of that term: entries of one index and
-// term then differ between servers, which raft never finds out. In turn, a
-// heartbeat waits for the write that is under way, for which the heartbeat
-// timeout allows (rule S17).
-type inTurn struct{ *raft.NetworkTransport }
-
-// SetHeartbeatHandler sets none: heartbeats take their turn with the rest.
-func (inTurn) SetHeartbeatHandler(func(raft.RPC)) {}

@@ -124,9 +124,11 @@ func FuzzRaftStream(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		streams := &oneStream{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
 		conn := &script{in: bytes.NewReader(in), closed: make(chan struct{})}
-		trans := inTurn{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		trans := newInTurn(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			Stream: streams, MaxPool: 1, MaxRPCsInFlight: 1, Timeout: time.Second, Logger: hclog.NewNullLogger(), MsgpackUseNewTimeFormat: true,
-		})}
+		}))
+		var passing sync.WaitGroup
+		passing.Go(trans.run)
 		entries := 0
 		asked := appetite.Of(func() {
 			streams.conn <- conn
@@ -143,6 +145,7 @@ func FuzzRaftStream(f *testing.F) {
 		if err := trans.Close(); err != nil {
 			t.Error(err)
 		}
+		passing.Wait()
 		if entries > len(in) {
 			t.Errorf("%d entries in %d bytes", entries, len(in))
 		}

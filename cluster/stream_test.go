@@ -65,10 +65,12 @@ func TestHeartbeatsTakeTheirTurn(t *testing.T) {
 		config := raft.DefaultConfig()
 		config.LocalID, config.Logger, config.NoLegacyTelemetry = "a", hclog.NewNullLogger(), true
 		servers := raft.Configuration{Servers: []raft.Server{{ID: "a", Address: trans.LocalAddr()}}}
-		if err := raft.BootstrapCluster(config, store, store, raft.NewInmemSnapshotStore(), inTurn{trans}, servers); err != nil {
+		if err := raft.BootstrapCluster(config, store, store, raft.NewInmemSnapshotStore(), trans, servers); err != nil {
 			t.Fatal(err)
 		}
-		node, err := raft.NewRaft(config, new(raft.MockFSM), store, store, raft.NewInmemSnapshotStore(), inTurn{trans})
+		turns := newInTurn(trans)
+		go turns.run() // ends with the transport
+		node, err := raft.NewRaft(config, new(raft.MockFSM), store, store, raft.NewInmemSnapshotStore(), turns)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +100,7 @@ func TestHeartbeatsTakeTheirTurn(t *testing.T) {
 		if got := node.CurrentTerm(); got != term+1 {
 			t.Errorf("after the heartbeat of term %d the node is in term %d", term+1, got)
 		}
-		for _, end := range []io.Closer{trans, successor} {
+		for _, end := range []io.Closer{turns, successor} {
 			_ = end.Close()
 		}
 		if err := node.Shutdown().Error(); err != nil {

@@ -32,7 +32,7 @@ func openBoth(dir string) (*Store, raft.SnapshotStore, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	snapshots, err := OpenSnapshots(dir, hclog.NewNullLogger())
+	snapshots, err := OpenSnapshots(dir, nil, hclog.NewNullLogger())
 	if err == nil {
 		_, err = CheckJoint(s, snapshots, dir)
 	}

@@ -27,8 +27,9 @@ const (
 )
 
 // OpenSnapshots opens or makes the snapshot store below dir, and removes what a
-// crash left of a snapshot under way.
-func OpenSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) {
+// crash left of a snapshot under way. Gate, if set, is called before each write
+// as that of [Config].
+func OpenSnapshots(dir string, gate func(what string) error, logger hclog.Logger) (raft.SnapshotStore, error) {
 	store, err := raft.NewFileSnapshotStoreWithLogger(dir, retain, logger)
 	path := filepath.Join(dir, snapshotsDir)
 	if err == nil {
@@ -40,7 +41,10 @@ func OpenSnapshots(dir string, logger hclog.Logger) (raft.SnapshotStore, error) 
 	if err != nil {
 		return nil, fmt.Errorf("raft snapshots in %s cannot be used: %w", dir, err)
 	}
-	return sealedSnapshots{store, path}, nil
+	if gate == nil {
+		gate = func(string) error { return nil }
+	}
+	return sealedSnapshots{store, path, gate}, nil
 }
 
 // sweep removes the snapshots that are unfinished, and seals those that have no
@@ -84,10 +88,14 @@ func sumOfMeta(dir string) (string, error) {
 type sealedSnapshots struct {
 	*raft.FileSnapshotStore
 	path string
+	gate func(what string) error
 }
 
 // Create begins a snapshot; its two files have their names from the start.
 func (s sealedSnapshots) Create(version raft.SnapshotVersion, index, term uint64, configuration raft.Configuration, configurationIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
+	if err := s.gate("begin a snapshot"); err != nil {
+		return nil, err
+	}
 	sink, err := s.FileSnapshotStore.Create(version, index, term, configuration, configurationIndex, trans)
 	if err != nil {
 		return nil, err
@@ -95,7 +103,7 @@ func (s sealedSnapshots) Create(version raft.SnapshotVersion, index, term uint64
 	if err := syncDir(filepath.Join(s.path, sink.ID()+unfinished)); err != nil {
 		return nil, errors.Join(err, sink.Cancel())
 	}
-	return &sealingSink{SnapshotSink: sink, dir: filepath.Join(s.path, sink.ID())}, nil
+	return &sealingSink{SnapshotSink: sink, dir: filepath.Join(s.path, sink.ID()), gate: s.gate}, nil
 }
 
 // Open opens a snapshot whose bytes and description are what was written.
@@ -115,12 +123,19 @@ func (s sealedSnapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, err
 type sealingSink struct {
 	raft.SnapshotSink
 	dir    string
+	gate   func(what string) error
 	closed bool
 }
 
 // Close ends the snapshot. raft may call it, or Cancel, more than once.
 func (s *sealingSink) Close() error {
-	if err := s.SnapshotSink.Close(); err != nil || s.closed {
+	if s.closed {
+		return s.SnapshotSink.Close()
+	}
+	if err := s.gate("end a snapshot"); err != nil {
+		return errors.Join(err, s.Cancel())
+	}
+	if err := s.SnapshotSink.Close(); err != nil {
 		return err
 	}
 	s.closed = true

@@ -243,7 +243,7 @@ func TestGuard(t *testing.T) {
 func TestCheckJoint(t *testing.T) {
 	s := open(t, Config{})
 	dir := t.TempDir()
-	snapshots, err := OpenSnapshots(dir, hclog.NewNullLogger())
+	snapshots, err := OpenSnapshots(dir, nil, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestCheckJoint(t *testing.T) {
 
 	file := filepath.Join(dir, "file")
 	write(file, "")
-	if _, err := OpenSnapshots(file, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), file) {
+	if _, err := OpenSnapshots(file, nil, hclog.NewNullLogger()); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("a file as directory: %v", err)
 	}
 }
@@ -341,14 +341,14 @@ func TestUnfinishedSnapshotGoes(t *testing.T) {
 }
 
 func unfinishedSnapshotGoes(t *testing.T, dir string) {
-	snapshots, err := OpenSnapshots(dir, hclog.NewNullLogger())
+	snapshots, err := OpenSnapshots(dir, nil, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := snapshots.Create(raft.SnapshotVersionMax, 7, 1, raft.Configuration{}, 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenSnapshots(dir, hclog.NewNullLogger()); err != nil {
+	if _, err := OpenSnapshots(dir, nil, hclog.NewNullLogger()); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := os.ReadDir(filepath.Join(dir, snapshotsDir)); err != nil || len(left) > 0 {

@@ -15,8 +15,7 @@ import (
 // Times of measuring.
 const (
 	lagEvery    = 100 * time.Millisecond
-	lagPause    = time.Second // a timer that is later than that tells of a process that was stopped, not of load
-	firstWrites = 5           // with which a disk is measured of which nothing is known
+	firstWrites = 5 // with which a disk is measured of which nothing is known
 )
 
 // lag is how late timers fire under load: the leader's beats and the followers'
@@ -27,7 +26,7 @@ type lag struct{ worst pace.Worst }
 func (l *lag) watch(ctx context.Context) error {
 	for due := time.Now().Add(lagEvery); sleep(ctx, time.Until(due)); {
 		now := time.Now()
-		if late := now.Sub(due); late < lagPause {
+		if late := now.Sub(due); late < pace.Pause {
 			l.worst.Add(now, late)
 		}
 		due = now.Add(lagEvery)

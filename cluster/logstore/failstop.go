@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-cluster/holdfast/cluster/pace"
 )
 
 // cacheEntries is how many recent entries stay in memory.
@@ -29,9 +31,10 @@ func (s *Store) write(what string, do func() error) error {
 		s.end() // before the caller hears of it, who may call Close at once
 		done <- err
 	}()
-	err, ended := wait(done, time.Duration(s.limit.Load()))
-	now := time.Now()
-	s.worst.Add(now, now.Sub(started))
+	err, ended, stopped := wait(done, started, time.Duration(s.limit.Load()))
+	if now := time.Now(); !stopped { // else the time was not the disk's
+		s.worst.Add(now, now.Sub(started))
+	}
 	if !ended {
 		return s.fail(what, fmt.Errorf("no answer from the disk for %v", time.Duration(s.limit.Load())))
 	}
@@ -50,24 +53,30 @@ func (s *Store) perform(what string, do func() error) error {
 	return s.read(do)
 }
 
-// wait returns what comes from done; ended is false if nothing did in time.
-func wait(done <-chan error, limit time.Duration) (err error, ended bool) {
+// wait returns what comes from done; ended is false if nothing did in time, and
+// stopped tells whether this process has stood still since the write began.
+func wait(done <-chan error, began time.Time, limit time.Duration) (err error, ended, stopped bool) {
 	step := max(limit/watchSteps, 1)
 	timer := time.NewTimer(step)
 	defer timer.Stop()
 	for range watchSteps {
 		select {
-		case err := <-done:
-			return err, true
+		case err = <-done:
+			ended = true
 		case <-timer.C:
 			timer.Reset(step)
 		}
+		now := time.Now()
+		stopped, began = stopped || now.Sub(began) > step+pace.Pause, now
+		if ended {
+			return err, true, stopped
+		}
 	}
 	select {
-	case err := <-done:
-		return err, true
+	case err = <-done:
+		return err, true, stopped
 	default:
-		return nil, false
+		return nil, false, stopped
 	}
 }
 

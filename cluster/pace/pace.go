@@ -30,6 +30,10 @@ const (
 	lagShare = 5
 )
 
+// Pause is how late a timer must be to tell of a process that was stopped, not of
+// load: what was measured meanwhile says nothing.
+const Pause = time.Second
+
 // CalmFor is how long nobody may ask for the present heartbeat before it is
 // lowered by one step, and the least time between two such steps.
 const CalmFor = 10 * time.Minute

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -114,6 +115,37 @@ func TestSnapshotHangSaysWhy(t *testing.T) {
 		})
 		release()
 		w.until("it has ended", 30*time.Second, func() bool { return !leader.running() })
+	})
+}
+
+// A leader whose disk hangs in the middle of a restore, when it writes nothing to
+// its log, is replaced all the same.
+func TestRestoreHangEndsLead(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		disk, hang := new(brokenDisk), make(chan struct{})
+		release := sync.OnceFunc(func() { close(hang) })
+		defer release()
+		w.start(1, 3, disk.on)
+		w.start(2, 3)
+		w.start(3, 3)
+		w.settle(3)
+		leader := w.members["n1"]
+		w.makeLeader(leader)
+		w.until("a restore may begin", time.Minute, func() bool { return leader.node.reign.Load() != nil })
+		var saved bytes.Buffer
+		if _, err := leader.node.View().WriteTo(&saved); err != nil {
+			t.Fatal(err)
+		}
+		disk.set("n", nil, hang) // append, snapshot, and what else there is
+		restored := make(chan error, 1)
+		go func() { restored <- leader.node.Restore(context.Background(), &saved, Restoration{}) }()
+		w.until("another leads", time.Minute, func() bool { l := w.leader(); return l != nil && l != leader })
+		w.write("b")
+		release()
+		w.until("it has ended", time.Minute, func() bool { return !leader.running() })
+		if err := <-restored; err == nil {
+			t.Error("the restore is told to have succeeded")
+		}
 	})
 }
 

@@ -66,12 +66,18 @@ func (n *Node) startEngine(live *live, heartbeat time.Duration) error {
 	return nil
 }
 
+// silence ends all that raft hears and says: who hears nothing of a leader elects
+// another, also when a disk that hangs holds up the end of this one.
+func (e *engine) silence(n *Node) {
+	e.trans.Close()
+	n.mux.CloseStreams(transport.KindRaft)
+}
+
 // stop ends raft, and waits for it and for what it does to log and state.
 func (e *engine) stop(n *Node) error {
 	down := e.raft.Shutdown()
-	e.trans.Close()
+	e.silence(n)
 	e.trans.CloseStreams()
-	n.mux.CloseStreams(transport.KindRaft)
 	defer e.passing.Wait()
 	return down.Error()
 }

@@ -184,7 +184,9 @@ func (n *Node) wait(ctx context.Context, crew *crew) (err error) {
 	case <-n.machine.failed:
 		err = n.machine.failure()
 	}
-	n.log.Error("stopping: the node has failed", "error", err) // a disk that hangs may hold up the end
+	// A disk that hangs may hold up the end.
+	n.log.Error("stopping: the node has failed", "error", err)
+	live.engine.Load().silence(n)
 	return err
 }
 

@@ -68,7 +68,9 @@ func (n *Node) leadership(ctx context.Context) error {
 			n.leaders.ring()
 		case one := <-n.restores:
 			stop()
+			minded := live.mind(ctx)
 			one.result <- n.restore(r, one)
+			minded()
 			if stop = func() {}; r.State() == raft.Leader {
 				stop = n.startReign(ctx, r)
 			}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -131,6 +132,24 @@ func (n *Node) checkSaved(file *os.File, saved io.Reader, how Restoration) error
 		return &RefusedError{placement.Invalid, fmt.Sprintf("the snapshot is of another cluster, %s (id %s): say foreign if that is what you want", view.ClusterName, view.ClusterID)}
 	}
 	return nil
+}
+
+// mindEvery is how often the disk of the log is written to meanwhile.
+const mindEvery = time.Second
+
+// mind writes to the log's disk now and then until its result is called: without
+// a reign nobody writes there, and a disk that hangs would end no leader.
+func (l *live) mind(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var minder sync.WaitGroup
+	minder.Go(func() {
+		for sleep(ctx, mindEvery) && l.store.Set([]byte("restoring"), nil) == nil {
+		}
+	})
+	return func() {
+		cancel()
+		minder.Wait()
+	}
 }
 
 // restore rewrites the snapshot for the present cluster and hands it to raft.

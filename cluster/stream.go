@@ -26,7 +26,7 @@ type raftStreams struct {
 	open map[string]int // accepted streams that are open, by instance
 }
 
-// Close ends Accept.
+// Close ends Accept and Dial.
 func (s *raftStreams) Close() error {
 	s.once.Do(func() { close(s.closed) })
 	return s.Listener.Close()
@@ -99,5 +99,15 @@ func (c *countedStream) Close() error {
 func (s *raftStreams) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	return s.mux.Dial(ctx, transport.KindRaft, string(address))
+	conn, err := s.mux.Dial(ctx, transport.KindRaft, string(address))
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-s.closed: // raft may go on for long when its disk hangs
+		conn.Close()
+		return nil, net.ErrClosed
+	default:
+		return conn, nil
+	}
 }

@@ -103,6 +103,12 @@ func applied(t *testing.T, actor string, body fsm.Body) {
 	if after := m.View(); !results[0].OK() && after.Revision != before.Revision {
 		t.Errorf("%+v was refused (%s) and has moved the revision from %d to %d", body, results[0].Detail, before.Revision, after.Revision)
 	}
+	m.View().Nodes.Ascend("", func(id placement.NodeID, n *placement.Node) bool {
+		if _, err := placement.ParseNodeID(string(id)); err != nil || placement.CheckText("zone", n.Zone) != nil {
+			t.Errorf("%+v made a node of a name or zone that cannot be: %v", body, err)
+		}
+		return true
+	})
 	var snapshot bytes.Buffer
 	if _, err := m.View().WriteTo(&snapshot); err != nil {
 		t.Fatal(err)
@@ -127,6 +133,20 @@ func FuzzRequests(f *testing.F) {
 	announce.SetCapabilities(placement.Capabilities{{Key: "cores", Number: 8, IsNumber: true}, {Key: "gpu", Text: "a"}})
 	report := fsm.Report{Node: "n1", Lineage: "l-1", Incarnation: 2, Items: []fsm.ReportItem{{Chain: "c", Epoch: 1, Phase: fsm.ReportFailed, Error: "no"}}}
 	inventory := fsm.Report{Node: "n1", Lineage: "l-1", Incarnation: 2, Inventory: true, Items: []fsm.ReportItem{{Chain: "c", Epoch: 1, Phase: fsm.ReportReady, SHA256: strings.Repeat("a", 64), SizeBytes: 1}}}
+	nameless, longZone := announce, announce
+	nameless.Node, longZone.Zone = "n 2", strings.Repeat("z", 1<<16)
+	self := pledge.Server{NodeID: "n1", Instance: "i1", Address: "a1"}
+	crowd := []pledge.Server{self}
+	for i := range 2 * entryCalls {
+		crowd = append(crowd, pledge.Server{NodeID: "n", Instance: strconv.Itoa(i), Address: "a"})
+	}
+	add := func(method uint8, request any) {
+		body, err := json.Marshal(request)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(method, body)
+	}
 	for i, request := range []any{
 		pledgeCall{Request: pledge.Request{Kind: pledge.KindStatus, From: pledge.Server{NodeID: "n2", Instance: "i2", Address: "a2"}, Cluster: "blue", Expect: 3}, Known: []pledge.Server{{NodeID: "n3", Instance: "i3", Address: "a3"}}},
 		joinRequest{announce},
@@ -135,16 +155,14 @@ func FuzzRequests(f *testing.F) {
 		probeRequest{"i1", 2},
 		termRequest{"i1"},
 		paceRequest{Heartbeat: time.Second, Why: "slow"},
-		joinRequest{},
+		pledgeCall{Request: pledge.Request{Kind: pledge.KindStatus, From: self, Cluster: "blue"}, Known: crowd},
 		joinRequest{},
 		inventory,
 	} {
-		body, err := json.Marshal(request)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(uint8(i), body)
+		add(uint8(i), request)
 	}
+	add(1, joinRequest{nameless})
+	add(1, joinRequest{longZone})
 	f.Fuzz(func(t *testing.T, method uint8, body []byte) {
 		switch method % 7 {
 		case 0:
@@ -227,8 +245,8 @@ func checkSighted(t *testing.T, call pledgeCall) {
 	}
 }
 
-// Answers of other nodes, and their refusals: as for requests. A heartbeat is
-// never taken unless raft can run with it.
+// Answers of other nodes, and their refusals: the decoders as for requests, and
+// a refusal is passed on as it came.
 func FuzzAnswers(f *testing.F) {
 	for i, answer := range []any{
 		pledgeReply{Answer: pledge.Answer{From: pledge.Server{NodeID: "n2", Instance: "i2", Address: "a2"}, Cluster: "blue", Expect: 3, Outcome: pledge.Refused, Code: pledge.CodeMember, Text: "no"}},

@@ -115,9 +115,10 @@ func FuzzRaftStream(f *testing.F) {
 	f.Add(framed(f, func(to *raft.NetworkTransport) error {
 		return to.RequestPreVote("i2", "a2", preVote, new(raft.RequestPreVoteResponse))
 	}))
-	f.Add(framed(f, func(to *raft.NetworkTransport) error {
+	snapshot := framed(f, func(to *raft.NetworkTransport) error {
 		return to.InstallSnapshot("i2", "a2", install, new(raft.InstallSnapshotResponse), strings.NewReader("snapshot"))
-	}))
+	})
+	f.Add(append(snapshot, entries...))
 	f.Add(framed(f, func(to *raft.NetworkTransport) error {
 		return to.TimeoutNow("i2", "a2", &raft.TimeoutNowRequest{RPCHeader: header}, new(raft.TimeoutNowResponse))
 	}))

@@ -234,7 +234,8 @@ func (m *machines) writers() (stop func() []string) {
 // replaced by others of their authority, then by those of another authority,
 // step by step as OPERATIONS.md says, and so is the gossip key. After each a
 // node is killed and comes back. No write fails, none that was acknowledged is
-// missing, and what is no longer in the files opens nothing.
+// missing, each node can read what the others gossip all the while, and what is no
+// longer in the files opens nothing.
 func TestRotateEverything(t *testing.T) {
 	m, first := closedMachines(t)
 	m.startAll()
@@ -275,6 +276,10 @@ func TestRotateEverything(t *testing.T) {
 		}
 		if got := m.dialNode(i, third); got != nil {
 			t.Errorf("the new certificate does not open the node port of n%d: %v", i, got)
+		}
+		log, err := os.ReadFile(m.log(i))
+		if err != nil || strings.Contains(string(log), "could decrypt") {
+			t.Errorf("n%d could not read what another node gossiped, though each key was known to all before the first used it: %v", i, err)
 		}
 	}
 }

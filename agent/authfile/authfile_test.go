@@ -200,13 +200,19 @@ func TestNewToken(t *testing.T) {
 	}
 }
 
-// Whatever is in the file, reading it must end in a list or an error, and a
-// list must know exactly the tokens whose sums it has.
+// Whatever is in the file, reading it must end in a list or an error of one
+// line, and a list has callers that may be, each with sums of its own, and none
+// for whoever shows no token.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(line("ci", "t1", api.RoleOperate) + line("b", "t2", api.RoleAdmin)))
 	f.Add([]byte(`[{"name":"a","sha256":"` + sumOf("t1") + `","role":"read"}]`))
 	f.Add([]byte("- &a {name: a, role: read, sha256: x}\n- *a\n"))
 	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a,*a]\nc: [*b,*b,*b]\n"))
+	f.Add([]byte("[]"))
+	f.Add([]byte("- {name: a, name: b}\n"))
+	for _, wrong := range []string{line("a:b", "t", api.RoleRead), line("a", "t", "root"), line("a", "", api.RoleRead), line("b", "t1", api.RoleRead)} {
+		f.Add([]byte(line("ci", "t1", api.RoleOperate) + wrong))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		l, err := Parse(text)
 		if err != nil {
@@ -218,10 +224,15 @@ func FuzzParse(f *testing.F) {
 		if len(l.callers) == 0 || len(l.callers) != len(l.sums) {
 			t.Fatalf("%d callers, %d sums", len(l.callers), len(l.sums))
 		}
+		sums := map[[sha256.Size]byte]bool{}
 		for i, c := range l.callers {
+			sums[l.sums[i]] = true
 			if !c.Role.Covers(api.RoleRead) || !nameForm.MatchString(c.Name) {
 				t.Errorf("caller %d is %+v", i, c)
 			}
+		}
+		if len(sums) != len(l.sums) {
+			t.Error("a token has two callers")
 		}
 		if c, ok := l.Find(""); ok {
 			t.Errorf("no token at all is %+v's", c)

@@ -1,11 +1,13 @@
 package datadir
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,9 +41,9 @@ func factsOf(t *testing.T, d *Dir) facts {
 }
 
 // Whatever stands in one of the files that a node reads at its start: it is
-// refused by name, with nothing changed, or it is taken, the same at every start,
-// and can be written and read again. Once as it is, once with the checksum put
-// right.
+// refused by name, with nothing changed, or it has the right checksum and is
+// taken, the same at every start, and can be written and read again. Once as it
+// is, once with the checksum put right.
 func FuzzFiles(f *testing.F) {
 	names := []string{formatFile, instanceFile, nodeFile, clusterFile, pledgeFile, withdrawnFile, heartbeatFile}
 	for i, line := range []string{
@@ -50,6 +52,7 @@ func FuzzFiles(f *testing.F) {
 	} {
 		f.Add(uint8(i), []byte(line), true)
 		f.Add(uint8(i), seal(line), false)
+		f.Add(uint8(i), bytes.Replace(seal(line), []byte("crc32c "), []byte("crc32c 0"), 1), false)
 	}
 	f.Add(uint8(4), []byte("null"), true)
 	for i := range names {
@@ -82,6 +85,9 @@ func FuzzFiles(f *testing.F) {
 				t.Errorf("%v, and the directory has changed: %s", err, diff)
 			}
 			return
+		}
+		if line, _, _ := strings.Cut(string(text), "\n"); !bytes.Equal(text, seal(line)) {
+			t.Errorf("%q was taken with a checksum that does not fit", text)
 		}
 		first := factsOf(t, d)
 		if err := errors.Join(d.SetPledge(json.RawMessage(cmp.Or(first.Pledge, "{}"))), d.SetWithdrawn(first.Withdrawn), d.Succeed("c-2"), d.Close()); err != nil {

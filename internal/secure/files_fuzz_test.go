@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,7 +35,18 @@ func FuzzSecrets(f *testing.F) {
 	}
 	f.Add(uint8(0), sound["n2.pem"])
 	f.Add(uint8(0), append(slices.Clone(sound["n1.pem"]), sound[CAFile]...))
+	other := f.TempDir()
+	if _, err := Init(Set{Dir: other, Cluster: "blue", Nodes: []string{"n1"}, Days: 10}); err != nil {
+		f.Fatal(err)
+	}
+	stranger, err := os.ReadFile(filepath.Join(other, CAFile))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint8(2), stranger) // has not signed the node's certificate
 	f.Add(uint8(3), []byte("# none\n\n"))
+	f.Add(uint8(3), []byte("bm8ga2V5\n"))
+	f.Add(uint8(3), bytes.Repeat(sound[GossipFile], keysMax+1))
 	paths := Paths{CA: filepath.Join(dir, CAFile), Cert: filepath.Join(dir, "n1.pem"), Key: filepath.Join(dir, "n1-key.pem")}
 	keyFile := filepath.Join(dir, GossipFile)
 	f.Fuzz(func(t *testing.T, which uint8, text []byte) {

@@ -15,6 +15,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/holdfast-cluster/holdfast/api"
 	"github.com/holdfast-cluster/holdfast/internal/appetite"
 )
@@ -130,6 +133,9 @@ func FuzzServerAnswers(f *testing.F) {
 	}
 	f.Add(uint8(0), fmt.Appendf(nil, "HTTP/1.1 412 Precondition Failed\r\n\r\n%s", problem))
 	f.Add(uint8(3), []byte("HTTP/1.1 502 Bad Gateway\r\n\r\n<html>"))
+	f.Add(uint8(2), []byte(head+`{"id":"n1","drain_deadline":12.345}`))
+	f.Add(uint8(0), []byte("HTTP/1.1 404 Not Found\r\n\r\n{}")) // a problem of somebody else
+	f.Add(uint8(5), []byte(head+": nothing yet\n\n\nid: l-9\ndata: {}\n\n"))
 	f.Fuzz(func(t *testing.T, which uint8, in []byte) {
 		resp, err := wire(in).RoundTrip(nil)
 		if err != nil {
@@ -215,5 +221,8 @@ func sameAgain(t *testing.T, got any) {
 	}
 	if second, err := json.Marshal(again.Interface()); err != nil || !bytes.Equal(first, second) {
 		t.Errorf("%s comes back as %s, %v", first, second, err)
+	}
+	if diff := cmp.Diff(got, again.Elem().Interface(), cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("%s does not say what was read: %s", first, diff)
 	}
 }

@@ -144,6 +144,8 @@ func seedRoutes(f *testing.F, routes []*route) {
 		f.Add(uint8(i), id, "", "", body)
 		f.Add(uint8(i), id, "consistency=stale&timeout=1ms&reason=x", `If-Match: "3"`, body)
 		f.Add(uint8(i), "a\x00/../b", "since=3&wait=1ms&limit=1000&after=c&prefix=c", "If-None-Match: *", "[1")
+		f.Add(uint8(i), "nobody", "", "", body)
+		f.Add(uint8(i), id, "a%0ab=1", "", body)
 		f.Add(uint8(i), id, "revision=18446744073709551615&wait=1ns", "Holdfast-Confirm: "+clusterID, `{"spec":{"desired":1e9},"weight":-1e308}`)
 	}
 }

@@ -85,28 +85,30 @@ func (r *relay) next() error {
 // fetch asks a source for the bytes from where the relay is.
 func (r *relay) fetch(from fsm.Source) (io.ReadCloser, int64, error) {
 	ctx, end := context.WithCancelCause(r.ctx)
-	timer := time.AfterFunc(stallPatience, func() { end(fmt.Errorf("no byte came for %v", stallPatience)) })
+	timer := time.AfterFunc(beginPatience, func() { end(errors.New("it does not answer")) })
 	body, size, err := r.content.remote.Fetch(ctx, holder.Source{Node: from.Node, Address: from.Address}, r.read.Chain, r.read.Content.SHA256, r.at)
 	timer.Stop()
 	if err != nil {
 		end(nil)
 		return nil, 0, err
 	}
-	return &patient{body, timer, end}, size, nil
+	silent := time.AfterFunc(stallPatience, func() { end(fmt.Errorf("no byte came for %v", stallPatience)) })
+	silent.Stop()
+	return &patient{body, silent, end}, size, nil
 }
 
 // patient is what a source sends. It breaks off when nothing comes for
 // stallPatience; the time that its reader takes does not count.
 type patient struct {
 	io.ReadCloser
-	timer *time.Timer // ends the request
-	end   context.CancelCauseFunc
+	silent *time.Timer // ends the request
+	end    context.CancelCauseFunc
 }
 
 // Read implements io.Reader.
 func (p *patient) Read(b []byte) (int, error) {
-	p.timer.Reset(stallPatience)
-	defer p.timer.Stop()
+	p.silent.Reset(stallPatience)
+	defer p.silent.Stop()
 	return p.ReadCloser.Read(b)
 }
 

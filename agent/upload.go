@@ -26,6 +26,7 @@ const (
 	holderRetry     = 50 * time.Millisecond  // before a node that refused is asked again
 	acceptPatience  = 300 * time.Millisecond // before another node is asked beside one that has not answered
 	stallPatience   = 30 * time.Second       // for a disk to take a chunk, or to sync all of them; for a source to send any bytes
+	beginPatience   = 5 * time.Second        // for a source to begin, before another is asked; a client waits 10 s
 	abandonPatience = 5 * time.Second
 )
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/holdfast-cluster/holdfast/api"
 )
@@ -85,7 +86,7 @@ func (c *Client) stream(ctx context.Context, k *call, r io.Reader, size int64) (
 			body = io.NopCloser(io.LimitReader(r, size))
 		}
 		var err error
-		resp, err = c.send(ctx, at, k, body, size) //nolint:bodyclose // stream returns it open
+		resp, err = c.sendWatched(ctx, at, k, body, size) //nolint:bodyclose // stream returns it open
 		if err != nil && r != nil && !seeks {
 			return &final{err}
 		}
@@ -96,6 +97,75 @@ func (c *Client) stream(ctx context.Context, k *call, r io.Reader, size int64) (
 	}
 	k.meta.fill(resp)
 	return resp, nil
+}
+
+// silenceMax is how long a node may neither take nor send a byte of a stream:
+// longer than it waits itself for another's disk, and than the comments of an
+// event stream are apart.
+const silenceMax = time.Minute
+
+// sendWatched is send for a body or an answer that may take any time, as long as
+// something moves: a node that hangs holds nobody up.
+func (c *Client) sendWatched(ctx context.Context, at int, k *call, body io.Reader, size int64) (*http.Response, error) {
+	patience := k.patience
+	if size > 0 {
+		patience += silenceMax // its disks have to sync
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(patience, func() { cancel(fmt.Errorf("%s did not answer within %v", c.addrs[at].Host, patience)) })
+	if body != nil {
+		body = &moving{body, timer, patience}
+	}
+	resp, err := c.send(ctx, at, k, body, size)
+	timer.Stop()
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	silent := time.AfterFunc(silenceMax, func() { cancel(fmt.Errorf("%s sent nothing for %v", c.addrs[at].Host, silenceMax)) })
+	silent.Stop()
+	resp.Body = &patient{resp.Body, ctx, silent, cancel}
+	return resp, nil
+}
+
+// moving puts a timer off with each read, whose own time does not count.
+type moving struct {
+	io.Reader
+	timer    *time.Timer
+	patience time.Duration
+}
+
+// Read implements io.Reader.
+func (m *moving) Read(b []byte) (int, error) {
+	m.timer.Stop()
+	defer m.timer.Reset(m.patience)
+	return m.Reader.Read(b)
+}
+
+// patient is an answer that breaks off when nothing comes. The time that its
+// reader takes does not count.
+type patient struct {
+	io.ReadCloser
+	ctx    context.Context
+	silent *time.Timer // ends ctx
+	cancel context.CancelCauseFunc
+}
+
+// Read implements io.Reader.
+func (p *patient) Read(b []byte) (int, error) {
+	p.silent.Reset(silenceMax)
+	defer p.silent.Stop()
+	n, err := p.ReadCloser.Read(b)
+	if cause := context.Cause(p.ctx); err != nil && cause != nil {
+		err = cause
+	}
+	return n, err //nolint:wrapcheck // io.EOF must stay what it is
+}
+
+// Close implements io.Closer.
+func (p *patient) Close() error {
+	defer p.cancel(nil)
+	return p.ReadCloser.Close() //nolint:wrapcheck // it is net/http's own
 }
 
 // final marks an error after which nothing may be tried again: the body is

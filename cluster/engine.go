@@ -38,7 +38,6 @@ func (n *Node) startEngine(live *live, heartbeat time.Duration) error {
 		Stream: streams, ServerAddressProvider: bookOf{n}, Logger: calmLog{n.log.Named("raft-net"), n},
 		MaxPool: 3, MaxRPCsInFlight: 1, Timeout: 10 * time.Second, MsgpackUseNewTimeFormat: true,
 	}))
-	e.passing.Go(e.trans.run)
 	live.store.SetWriteLimit(logstore.WriteLimit(heartbeat))
 	err := live.store.Guard(func() error {
 		list, err := live.snapshots.List()
@@ -58,10 +57,11 @@ func (n *Node) startEngine(live *live, heartbeat time.Duration) error {
 	}
 	if err != nil {
 		e.trans.Close()
-		e.passing.Wait()
 		return err
 	}
 	e.trans.raft.Store(e.raft)
+	e.trans.stray = func(a *raft.AppendEntriesRequest) bool { return n.stray(live, e.raft, a) }
+	e.passing.Go(e.trans.run)
 	live.engine.Store(e)
 	return nil
 }

@@ -25,12 +25,15 @@ type inTurn struct {
 	raft   atomic.Pointer[raft.Raft] // nil until it is made
 	taking atomic.Pointer[raft.InstallSnapshotRequest]
 	began  bell // rings when raft begins to take a snapshot
+	// stray is asked about entries before raft gets them; true keeps them from it.
+	stray  func(*raft.AppendEntriesRequest) bool
 	once   sync.Once
 	closed chan struct{}
 }
 
 func newInTurn(trans *raft.NetworkTransport) *inTurn {
 	t := &inTurn{NetworkTransport: trans, turns: make(chan raft.RPC), closed: make(chan struct{})}
+	t.stray = func(*raft.AppendEntriesRequest) bool { return false }
 	trans.SetHeartbeatHandler(t.heartbeat)
 	return t
 }
@@ -60,6 +63,10 @@ func (t *inTurn) run() {
 }
 
 func (t *inTurn) pass(rpc raft.RPC) {
+	if a, ok := rpc.Command.(*raft.AppendEntriesRequest); ok && t.stray(a) {
+		rpc.Respond(nil, errStray)
+		return
+	}
 	snapshot, ok := rpc.Command.(*raft.InstallSnapshotRequest)
 	answer, answered := rpc.RespChan, make(chan raft.RPCResponse, 1)
 	if ok {

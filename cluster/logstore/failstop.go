@@ -31,7 +31,7 @@ func (s *Store) write(what string, do func() error) error {
 		s.end() // before the caller hears of it, who may call Close at once
 		done <- err
 	}()
-	err, ended, stopped := wait(done, started, time.Duration(s.limit.Load()))
+	ended, stopped, err := wait(done, started, time.Duration(s.limit.Load()))
 	if now := time.Now(); !stopped { // else the time was not the disk's
 		s.worst.Add(now, now.Sub(started))
 	}
@@ -55,7 +55,7 @@ func (s *Store) perform(what string, do func() error) error {
 
 // wait returns what comes from done; ended is false if nothing did in time, and
 // stopped tells whether this process has stood still since the write began.
-func wait(done <-chan error, began time.Time, limit time.Duration) (err error, ended, stopped bool) {
+func wait(done <-chan error, began time.Time, limit time.Duration) (ended, stopped bool, err error) {
 	step := max(limit/watchSteps, 1)
 	timer := time.NewTimer(step)
 	defer timer.Stop()
@@ -69,14 +69,14 @@ func wait(done <-chan error, began time.Time, limit time.Duration) (err error, e
 		now := time.Now()
 		stopped, began = stopped || now.Sub(began) > step+pace.Pause, now
 		if ended {
-			return err, true, stopped
+			return true, stopped, err
 		}
 	}
 	select {
 	case err = <-done:
-		return err, true, stopped
+		return true, stopped, err
 	default:
-		return nil, false, stopped
+		return false, stopped, nil
 	}
 }
 

@@ -3,6 +3,7 @@
 package logstore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,7 +35,11 @@ func TestStoppedProcessIsNoSlowDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	var status syscall.WaitStatus
-	if _, err := syscall.Wait4(child.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+	_, err := syscall.Wait4(child.Process.Pid, &status, syscall.WUNTRACED, nil)
+	for errors.Is(err, syscall.EINTR) {
+		_, err = syscall.Wait4(child.Process.Pid, &status, syscall.WUNTRACED, nil)
+	}
+	if err != nil || !status.Stopped() {
 		t.Fatalf("the process did not stop: %v, %v\n%s", status, err, said.String())
 	}
 	<-time.After(2 * time.Second) // that it stands still

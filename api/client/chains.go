@@ -119,7 +119,7 @@ func (c *Client) Moves(ctx context.Context, p Page, opts ...CallOption) (*api.Mo
 }
 
 // CommitContent makes bytes that holders have stored the current content of a
-// chain.
+// chain. Nodes do that; a client is refused.
 func (c *Client) CommitContent(ctx context.Context, id string, commit api.ContentCommit, opts ...CallOption) (*api.ContentPut, error) {
 	return get[api.ContentPut](ctx, c, newCall(http.MethodPost, chainPath(id)+"/content/commit", opts).with(commit))
 }

@@ -66,7 +66,13 @@ func (s *Server) admit(x *exchange) *api.Problem {
 		x.w.Header().Set("WWW-Authenticate", "Bearer")
 		return p
 	}
-	return x.require(role, x.route.pattern())
+	if p := x.require(role, x.route.pattern()); p != nil {
+		return p
+	}
+	if x.route.nodes && !fromPeer(x.r) && x.r.Context().Value(exchangeKey{}) == nil {
+		return api.NewProblem(api.Forbidden, "%s is for nodes: a client has no use for it", x.route.pattern())
+	}
+	return nil
 }
 
 // identify sets the caller: whom this server itself makes the request for (as

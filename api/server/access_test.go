@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -72,6 +73,27 @@ func TestRevokedStream(t *testing.T) {
 	})
 }
 
+// Only a node can say that bytes are on disks: a commit that a client sends, of
+// whatever role, must be refused, or the chain's content would be replaced by one
+// that nobody has. What a node sends or passes on is taken.
+func TestCommitIsForNodes(t *testing.T) {
+	b := newBackend(t)
+	n, _ := b.serve("n1")
+	s := b.guarded(n)
+	into[api.Chain](t, ask(t, s, http.MethodPut, "/v1/chains/c", `{"spec":{"desired":1}}`, bearer("admin")...), http.StatusCreated)
+	b.settle()
+	v := b.m.View()
+	h := v.Chain("c").Holders[0]
+	body := fmt.Sprintf(`{"base_version":0,"sha256":"%064d","size":5,"holders":[{"node":"%s","incarnation":%d,"epoch":%d}]}`,
+		7, h.Node, v.Node(h.Node).Incarnation, h.Epoch)
+	const path = "/v1/chains/c/content/commit"
+	refusedWith(t, ask(t, s, http.MethodPost, path, body, bearer("admin")...), api.Forbidden, "")
+	if c := b.m.View().Chain("c"); c.Content != nil {
+		t.Fatalf("committed: %+v", c.Content)
+	}
+	into[api.ContentPut](t, ask(t, s.Peers(), http.MethodPost, path, body, bearer("admin")...), http.StatusOK)
+}
+
 // bearer is the header of a token.
 func bearer(token string) []string { return []string{"Authorization", "Bearer " + token} }
 
@@ -100,7 +122,7 @@ func TestRoles(t *testing.T) {
 		"DELETE /v1/chains/{id}":                api.RoleOperate,
 		"POST /v1/chains:batch":                 api.RoleOperate,
 		"PUT /v1/chains/{id}/content":           api.RoleOperate,
-		"POST /v1/chains/{id}/content/commit":   api.RoleOperate,
+		"POST /v1/chains/{id}/content/commit":   "nobody", // but nodes
 		"POST /v1/chains/{id}/move":             api.RoleOperate,
 		"POST /v1/nodes/{id}/cordon":            api.RoleOperate,
 		"POST /v1/nodes/{id}/uncordon":          api.RoleOperate,

@@ -19,7 +19,7 @@ func (s *Server) addContentRoutes() {
 		[]string{"consistency", "timeout", "revision", "wait"}, s.getContent)
 	s.plain(route{method: http.MethodPut, path: path, id: "put-content", summary: "Store the bytes of a chain", long: true},
 		[]string{"timeout", "reason"}, s.putContent)
-	handle(s, route{method: http.MethodPost, path: path + "/commit", id: "commit-content", summary: "Make bytes that holders have stored current", kind: write, body: api.ContentCommit{}}, s.commitContent)
+	handle(s, route{method: http.MethodPost, path: path + "/commit", id: "commit-content", summary: "Make bytes that holders have stored current: for nodes only", kind: write, nodes: true, body: api.ContentCommit{}}, s.commitContent)
 }
 
 // putContent hands the body on as it comes: it may be larger than memory.

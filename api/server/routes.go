@@ -30,6 +30,7 @@ type route struct {
 	summary string
 	kind    kind
 	stale   bool // the default consistency is stale
+	nodes   bool // it is for nodes: a client is refused
 	long    bool // an answer may take as long as it likes
 	body    any  // a value of the type of its JSON body, nil = none
 	bodyMax int64

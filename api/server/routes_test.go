@@ -104,7 +104,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/chains/none/content", "", api.UnknownChain, "", ""},
 		{"GET", "/v1/chains/plain/content", "", api.NoLiveCopy, "", ""},
 		{"GET", "/v1/chains/orders/content", "", api.RangeUnsatisfiable, "", "Range: bytes=9-"},
-		{"POST", "/v1/chains/orders/content/commit", `{"sha256":"x"}`, api.Invalid, "sha256", ""},
+		{"POST", "/v1/chains/orders/content/commit", `{}`, api.Forbidden, "", ""},
 		{"GET", "/v1/moves?after=x", "", api.Invalid, "after", ""},
 		{"GET", "/v1/decisions?after=x", "", api.Invalid, "after", ""},
 		{"GET", "/v1/decisions?cause=whim", "", api.Invalid, "cause", ""},

@@ -11,25 +11,28 @@ import (
 	"time"
 )
 
-// nodes answers for a host each; one that hangs answers when the request ends.
-type nodes map[string]func(*http.Request) (*http.Response, error)
+// nodes answers for a host each.
+type nodes map[string]answering
 
-func (n nodes) RoundTrip(r *http.Request) (*http.Response, error) { return n[r.URL.Host](r) }
-
-func hanging(r *http.Request) (*http.Response, error) {
-	<-r.Context().Done()
-	return nil, context.Cause(r.Context())
+// answering is a node that takes the body, pauses, and answers with what the
+// function reads. Without one it hangs until the request ends.
+type answering struct {
+	pause time.Duration
+	body  func(context.Context) io.Reader
 }
 
-// answering takes the body, pausing after it, and answers with what body reads.
-func answering(pause time.Duration, body func(context.Context) io.Reader) func(*http.Request) (*http.Response, error) {
-	return func(r *http.Request) (*http.Response, error) {
-		if r.Body != nil {
-			_, _ = io.Copy(io.Discard, r.Body) // as far as it comes
-		}
-		time.Sleep(pause)
-		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(body(r.Context())), Request: r}, r.Context().Err()
+// RoundTrip implements http.RoundTripper.
+func (n nodes) RoundTrip(r *http.Request) (*http.Response, error) {
+	node := n[r.URL.Host]
+	if node.body == nil {
+		<-r.Context().Done()
+		return nil, context.Cause(r.Context())
 	}
+	if r.Body != nil {
+		_, _ = io.Copy(io.Discard, r.Body) // as far as it comes
+	}
+	time.Sleep(node.pause)
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(node.body(r.Context())), Request: r}, r.Context().Err()
 }
 
 // slow reads a text a byte at a time, with a pause before each.
@@ -89,12 +92,12 @@ func TestHangingStream(t *testing.T) {
 		do   func(*Client, context.Context) error
 		want string // of the error; "" = none
 	}{
-		{"a content, no head", nodes{"a": hanging, "b": answering(0, whole)}, fetch, ""},
-		{"a content, midway", nodes{"a": answering(0, func(ctx context.Context) io.Reader { return dry{strings.NewReader("the"), ctx} })}, fetch, "a sent nothing for 1m0s"},
-		{"a content, slowly", nodes{"a": answering(0, func(context.Context) io.Reader { return slow{strings.NewReader(text), 50 * time.Second} })}, fetch, ""},
-		{"a put", nodes{"a": hanging, "b": answering(0, put)}, store(strings.NewReader(text)), ""},
-		{"a put, slow disks", nodes{"a": answering(time.Minute, put)}, store(strings.NewReader(text)), ""},
-		{"a put, slow sender", nodes{"a": answering(0, put)}, store(struct {
+		{"a content, no head", nodes{"a": {}, "b": {0, whole}}, fetch, ""},
+		{"a content, midway", nodes{"a": {0, func(ctx context.Context) io.Reader { return dry{strings.NewReader("the"), ctx} }}}, fetch, "a sent nothing for 1m0s"},
+		{"a content, slowly", nodes{"a": {0, func(context.Context) io.Reader { return slow{strings.NewReader(text), 50 * time.Second} }}}, fetch, ""},
+		{"a put", nodes{"a": {}, "b": {0, put}}, store(strings.NewReader(text)), ""},
+		{"a put, slow disks", nodes{"a": {time.Minute, put}}, store(strings.NewReader(text)), ""},
+		{"a put, slow sender", nodes{"a": {0, put}}, store(struct {
 			io.Reader
 			io.Seeker
 		}{slow{strings.NewReader(text), 2 * time.Minute}, strings.NewReader("")}), ""},

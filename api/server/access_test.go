@@ -84,7 +84,7 @@ func TestCommitIsForNodes(t *testing.T) {
 	b.settle()
 	v := b.m.View()
 	h := v.Chain("c").Holders[0]
-	body := fmt.Sprintf(`{"base_version":0,"sha256":"%064d","size":5,"holders":[{"node":"%s","incarnation":%d,"epoch":%d}]}`,
+	body := fmt.Sprintf(`{"base_version":0,"sha256":"%064d","size":5,"holders":[{"node":%q,"incarnation":%d,"epoch":%d}]}`,
 		7, h.Node, v.Node(h.Node).Incarnation, h.Epoch)
 	const path = "/v1/chains/c/content/commit"
 	refusedWith(t, ask(t, s, http.MethodPost, path, body, bearer("admin")...), api.Forbidden, "")

@@ -116,12 +116,19 @@ func (r *reign) retimeSelf(ctx context.Context, to placement.Heartbeat) {
 // patience helps voters that cannot elect a leader because their heartbeat is
 // too short for their disks, until ctx ends. Without a leader nothing can be
 // committed, so each voter asks the others and takes the longest that one of
-// them needs or runs with; if all have the same, the next step.
+// them needs or runs with; if all have the same, the next step. A standby, which no
+// leader asks, takes the one in force: with a shorter one it would lose its leader
+// between two beats.
 func (n *Node) patience(ctx context.Context) error {
 	since := n.cfg.Elapsed()
 	for sleep(ctx, time.Second) {
-		now := n.cfg.Elapsed()
-		if n.leader() != nil || !n.votes() {
+		now, votes := n.cfg.Elapsed(), n.votes()
+		if force := n.View().Heartbeat; !votes && force.Timeout > 0 && pace.Step(force.Timeout) != n.running() {
+			if err := n.retime(ctx, pace.Step(force.Timeout), force.Reason); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+		if n.leader() != nil || !votes {
 			since = now
 			continue
 		}

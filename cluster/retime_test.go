@@ -111,6 +111,30 @@ func TestHeartbeatFollowsDisk(t *testing.T) {
 	})
 }
 
+// A standby follows its leader through a longer heartbeat as a voter does: with
+// its old one it would think between two beats that there is no leader. Provoked
+// by a slow disk, and a look at the standby again and again.
+func TestStandbyKeepsItsLeader(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		disk := new(slowDisk)
+		w.start(1, 3, disk.on)
+		w.start(2, 3)
+		w.start(3, 3)
+		w.settle(3)
+		standby := w.start(4, 0)
+		w.until("the fourth is a standby", time.Minute, func() bool { return len(standby.node.Status().Servers) == 4 && len(w.voters(standby)) == 3 })
+		disk.set(300 * time.Millisecond)
+		w.writes("slow")
+		w.until("all run with the longest heartbeat", time.Minute, w.allRun(pace.Longest))
+		w.until("the standby has a leader", time.Minute, func() bool { return standby.node.leader() != nil })
+		for looks := range 1000 {
+			if advance(10 * time.Millisecond); standby.node.leader() == nil {
+				t.Fatalf("the standby has no leader at look %d, with a heartbeat of %v", looks, standby.node.running())
+			}
+		}
+	})
+}
+
 // A voter that is away is not waited for; when it comes back it gets the
 // heartbeat, and one that was in force is there again at the next start, before
 // any leader is: provoked by a kill, a slow disk, and a kill of all.

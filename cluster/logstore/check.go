@@ -106,13 +106,3 @@ func checkEntry(decoder *codec.Decoder, key, value []byte) (index uint64, err er
 	}
 	return index, nil
 }
-
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
-}

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
 	"github.com/holdfast-cluster/holdfast/internal/powercut"
 )
 
@@ -78,7 +79,7 @@ func crashes() powercut.Scenario {
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				return err
 			}
-			if err := syncDir(filepath.Dir(dir)); err != nil { // as its maker does
+			if err := datadir.SyncDir(filepath.Dir(dir)); err != nil { // as its maker does
 				return err
 			}
 			s, snapshots, err := openBoth(dir)

@@ -33,7 +33,7 @@ func OpenSnapshots(dir string, gate func(what string) error, logger hclog.Logger
 	store, err := raft.NewFileSnapshotStoreWithLogger(dir, retain, logger)
 	path := filepath.Join(dir, snapshotsDir)
 	if err == nil {
-		err = errors.Join(syncDir(dir), syncDir(path))
+		err = errors.Join(datadir.SyncDir(dir), datadir.SyncDir(path))
 	}
 	if err == nil {
 		err = sweep(path)
@@ -100,7 +100,7 @@ func (s sealedSnapshots) Create(version raft.SnapshotVersion, index, term uint64
 	if err != nil {
 		return nil, err
 	}
-	if err := syncDir(filepath.Join(s.path, sink.ID()+unfinished)); err != nil {
+	if err := datadir.SyncDir(filepath.Join(s.path, sink.ID()+unfinished)); err != nil {
 		return nil, errors.Join(err, sink.Cancel())
 	}
 	return &sealingSink{SnapshotSink: sink, dir: filepath.Join(s.path, sink.ID()), gate: s.gate}, nil

@@ -16,6 +16,7 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/holdfast-cluster/holdfast/cluster/datadir"
 	"github.com/holdfast-cluster/holdfast/cluster/pace"
 )
 
@@ -136,7 +137,7 @@ func openBolt(path string) (store *raftboltdb.BoltStore, unbroken uint64, err er
 	}
 	// bolt has written, and so synced the file with all that is seen in it, but
 	// not its name.
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	if err := datadir.SyncDir(filepath.Dir(path)); err != nil {
 		store.Close()
 		return nil, 0, fmt.Errorf("raft log %s: %w", path, err)
 	}

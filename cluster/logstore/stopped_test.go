@@ -29,6 +29,7 @@ func TestStoppedProcessIsNoSlowDisk(t *testing.T) {
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestStoppedProcessIsNoSlowDisk$", "-test.v")
 	child.Env = append(os.Environ(), stoppedEnv+"="+filepath.Join(t.TempDir(), "log.db"))
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // who minds this process's group must not see one of it stop
 	var said strings.Builder
 	child.Stdout, child.Stderr = &said, &said
 	if err := child.Start(); err != nil {

@@ -25,7 +25,7 @@ The second stops it at once. When its disk fails the node ends: let a supervisor
 		Example: `  holdfast agent --data-dir /var/lib/holdfast --bootstrap-expect 1
   holdfast agent --data-dir /var/lib/holdfast --node-id n2 --bootstrap-expect 3 \
     --listen 10.0.0.2:7400 --http 10.0.0.2:7401 --join 10.0.0.1:7400 --join 10.0.0.3:7400 \
-    --tls-ca ca.pem --tls-cert n2.pem --tls-key n2-key.pem --gossip-key-file gossip.keys --insecure
+    --tls-ca ca.pem --tls-cert n2.pem --tls-key n2-key.pem --gossip-key-file gossip.keys --auth-file tokens.yaml
   holdfast agent --config /etc/holdfast.yaml`,
 		Args: takes(),
 	}

@@ -193,7 +193,7 @@ func (s *step) gone(a *placement.Chain, h *placement.Holder) error {
 			return nil
 		}
 	case *fsm.RemoveNode:
-		if body.Node == h.Node || body.AllowDataLoss {
+		if body.Node == h.Node {
 			return nil
 		}
 	case *fsm.Decide:

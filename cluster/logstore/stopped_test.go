@@ -54,7 +54,9 @@ func TestStoppedProcessIsNoSlowDisk(t *testing.T) {
 
 func stopInWrite(t *testing.T, path string) {
 	s, err := Open(Config{Path: path, WriteLimit: WriteLimit(0), Gate: func(string) error {
-		return syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		err := syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		<-time.After(time.Second) // this thread may run on for a moment; the write must not end before the process stands still
+		return err
 	}})
 	if err != nil {
 		t.Fatal(err)
